@@ -1,0 +1,1 @@
+"""What varies by architecture: attention kinds, feed-forward kinds and towers, as Operations."""

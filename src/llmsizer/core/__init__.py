@@ -1,0 +1,1 @@
+"""Ground floor: quantities, facts, formulas that explain themselves, numerics and errors."""

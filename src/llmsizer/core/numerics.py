@@ -1,0 +1,124 @@
+"""Elementwise mathematics for formulas: the same call for a float and for an array.
+
+Floats take the standard library (fast, and numpy need not be imported for a single estimate);
+anything else takes numpy. Formula bodies use only these and arithmetic operators.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llmsizer.core.quantities import Number
+
+_PLAIN = {float, int, bool}
+
+
+def maximum(first: Number, second: Number) -> Number:
+    """The larger of two numbers, elementwise."""
+    if type(first) in _PLAIN and type(second) in _PLAIN:
+        return first if first >= second else second  # type: ignore[operator]
+    import numpy as np
+
+    return np.maximum(first, second)
+
+
+def minimum(first: Number, second: Number) -> Number:
+    """The smaller of two numbers, elementwise."""
+    if type(first) in _PLAIN and type(second) in _PLAIN:
+        return first if first <= second else second  # type: ignore[operator]
+    import numpy as np
+
+    return np.minimum(first, second)
+
+
+def where(condition: Any, yes: Number, no: Number) -> Number:
+    """``yes`` where the condition holds, else ``no``, elementwise."""
+    if condition is True or condition is False:
+        return yes if condition else no
+    import numpy as np
+
+    return np.where(condition, yes, no)
+
+
+# A ratio that is integer up to rounding (1e-9 relative) counts as that integer in ceil and floor,
+# so that 0.1 + 0.2 style residue never adds a block.
+_SNAP = 1e-9
+
+
+def ceil(number: Number) -> Number:
+    """The next integer up, elementwise."""
+    if type(number) in _PLAIN:
+        return float(math.ceil(number - abs(number) * _SNAP)) if math.isfinite(number) else number  # type: ignore
+    import numpy as np
+
+    return np.ceil(number - np.abs(number) * _SNAP)
+
+
+def floor(number: Number) -> Number:
+    """The next integer down, elementwise."""
+    if type(number) in _PLAIN:
+        return float(math.floor(number + abs(number) * _SNAP)) if math.isfinite(number) else number  # type: ignore
+    import numpy as np
+
+    return np.floor(number + np.abs(number) * _SNAP)
+
+
+def power(base: Number, exponent: Number) -> Number:
+    """``base ** exponent``, elementwise, for non-negative bases."""
+    return base**exponent
+
+
+def log(number: Number) -> Number:
+    """The natural logarithm, elementwise."""
+    if type(number) in _PLAIN:
+        return math.log(number)  # type: ignore[arg-type]
+    import numpy as np
+
+    return np.log(number)
+
+
+def exp(number: Number) -> Number:
+    """The exponential, elementwise."""
+    if type(number) in _PLAIN:
+        return math.exp(number)  # type: ignore[arg-type]
+    import numpy as np
+
+    return np.exp(number)
+
+
+def log1p(number: Number) -> Number:
+    """``log(1 + number)``, elementwise, exact for small numbers."""
+    if type(number) in _PLAIN:
+        return math.log1p(number)  # type: ignore[arg-type]
+    import numpy as np
+
+    return np.log1p(number)
+
+
+def expm1(number: Number) -> Number:
+    """``exp(number) - 1``, elementwise, exact for small numbers."""
+    if type(number) in _PLAIN:
+        return math.expm1(number)  # type: ignore[arg-type]
+    import numpy as np
+
+    return np.expm1(number)
+
+
+def sqrt(number: Number) -> Number:
+    """The square root, elementwise."""
+    if type(number) in _PLAIN:
+        return math.sqrt(number)  # type: ignore[arg-type]
+    import numpy as np
+
+    return np.sqrt(number)
+
+
+def total_of(numbers: Sequence[Any]) -> Any:
+    """The sum of numbers or arrays; 0.0 for none."""
+    result: Any = 0.0
+    for number in numbers:
+        result = result + number
+    return result

@@ -1,0 +1,1 @@
+"""The nouns: frozen types for models, accelerators, engines, formats, prices and workloads."""

@@ -1,0 +1,1 @@
+"""Wiring: nouns and equations give results."""
