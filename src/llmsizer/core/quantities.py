@@ -185,6 +185,7 @@ _SCALES: dict[str, tuple[tuple[float, str], ...]] = {
     "byte/second": ((1e12, "TB/s"), (1e9, "GB/s"), (1e6, "MB/s"), (1e3, "kB/s"), (1.0, "B/s")),
     "byte/token": ((MIB, "MiB/token"), (KIB, "KiB/token"), (1.0, "B/token")),
     "FLOP": ((1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP"), (1.0, "FLOP")),
+    "1/second": ((1e9, "GHz"), (1e6, "MHz"), (1.0, "Hz")),
     "FLOP/second": ((1e15, "PFLOP/s"), (1e12, "TFLOP/s"), (1e9, "GFLOP/s"), (1.0, "FLOP/s")),
     "second": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")),
     "joule/second": ((1e3, "kW"), (1.0, "W")),

@@ -51,6 +51,7 @@ class Checks:
     includes: tuple[str, ...] = ()
     extra_elements: int = 0
     active_parameters: int | None = None
+    active_tolerance: int = 0
     active_convention: str = "all"
     source: str = ""
 

@@ -1,0 +1,154 @@
+"""Engine profiles: the facts of ``engines.yaml`` resolved for one version and one device."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import lru_cache
+from typing import Any
+
+from llmsizer.catalog.package_data import package_yaml
+from llmsizer.core.errors import InvalidQuestion, UnknownName
+from llmsizer.core.explain import Provenance, Source
+from llmsizer.core.quantities import Unit, parse_quantity
+from llmsizer.schema.accelerator import Accelerator
+from llmsizer.schema.engine import EngineProfile
+
+Version = tuple[int, ...]
+
+
+def version_key(text: str) -> Version:
+    """A version as numbers that compare: ``0.8.5.post1`` is (0, 8, 5), ``b4000`` is (4000,)."""
+    return tuple(int(part) for part in re.findall(r"\d+", re.split(r"(?:post|rc|dev|a\d|\+)", text)[0])[:4]) or (0,)
+
+
+@lru_cache(maxsize=1)
+def engine_names() -> dict[str, str]:
+    """Every name an engine answers to, with its id."""
+    data = package_yaml("engines.yaml").data["engines"]
+    return {name: key for key, entry in data.items() for name in (key, *(entry.get("aliases") or ()))}
+
+
+def engine_profile(name: str, accelerator: Accelerator) -> EngineProfile:
+    """The profile of ``vllm``, ``vllm@0.11.0`` or ``vllm@0.8.5+v0`` on a device.
+
+    Raises UnknownName for an engine that is not in the catalog, InvalidQuestion for a version or core
+    that does not exist.
+    """
+    base, _, version = name.partition("@")
+    version, _, core = version.partition("+")
+    names = engine_names()
+    if base.lower() not in names:
+        raise UnknownName("engine", base, [*names])
+    return _resolve(names[base.lower()], version, core.lower(), accelerator)
+
+
+@lru_cache(maxsize=2048)
+def _resolve(engine: str, version: str, core: str, accelerator: Accelerator) -> EngineProfile:
+    document = package_yaml("engines.yaml").data
+    entry = document["engines"][engine]
+    if version and not re.search(r"\d", version):
+        raise InvalidQuestion(f"engine version '{version[:40]}' has no number", f"for example: {engine}@{_newest(entry)}")
+    key = version_key(version or _newest(entry))
+    core = _core(entry, engine, key, core, accelerator)
+    conditions = {"core": core, "device": _device_traits(document["device_traits"], accelerator)}
+    values: dict[str, Any] = {}
+    found: dict[str, Source] = {}
+    for name, fact in entry["facts"].items():
+        chosen = _applicable(fact, key, conditions)
+        values[name] = _quantity(name, chosen["value"])
+        source = document["sources"][chosen.get("source", entry["default_source"])]
+        title = source["title"] + (f", {entry['title']} {_span(chosen)}" if "from" in chosen or "until" in chosen else "")
+        found[name] = Source(title, str(source.get("date", "")), source.get("tier", "specified"))
+    default = document["sources"][entry["default_source"]]
+    return EngineProfile(
+        id=engine, version=version or _newest(entry), title=entry["title"], accounting=entry["accounting"],
+        kv_layout=entry["kv_layout"], core=core, newest=not version,
+        known_version=version_key(entry["versions"]["oldest"]) <= key <= version_key(entry["versions"]["last_seen"]),
+        schemes=tuple(entry["schemes"]), cache_formats=tuple(entry["cache_formats"]),
+        attention_kinds=tuple(entry["attention_kinds"]), vendors=tuple(entry["vendors"]),
+        flags=entry["flags"], notes=entry.get("notes", ""),
+        provenance=Provenance(Source(default["title"], str(default.get("date", "")), default.get("tier", "specified")), found),
+        **values,
+    )  # fmt: skip
+
+
+def _newest(entry: Mapping[str, Any]) -> str:
+    return str(entry["versions"]["newest"])
+
+
+def _core(entry: Mapping[str, Any], engine: str, key: Version, core: str, accelerator: Accelerator) -> str:
+    cores = entry.get("cores")
+    if not cores:
+        if core:
+            raise InvalidQuestion(f"{engine} has no engine cores, got '+{core[:20]}'")
+        return ""
+    possible = [name for name, span in cores.items() if _in_span(span, key)]
+    if core and core not in cores:
+        raise UnknownName("engine core", core, cores)
+    if core and core not in possible:
+        raise InvalidQuestion(f"{engine} of that version has no core {core}", f"possible: {', '.join(possible)}")
+    if core:
+        return core
+    needs = entry.get("v1_needs_compute_capability")
+    capability = accelerator.capability()
+    old = needs and capability is not None and _in_span(needs, key) and capability < version_key(needs["value"])
+    return "v0" if old and "v0" in possible else possible[-1]
+
+
+def _device_traits(traits: Mapping[str, Any], accelerator: Accelerator) -> set[str]:
+    """Which of the named device traits (``device_traits`` in engines.yaml) a device has."""
+    capability = accelerator.capability()
+    found = {"cuda"} if capability is not None else set()
+    large, old = traits["large"], version_key(traits["turing"]["compute_capability_under"])
+    is_large = accelerator.usable_memory >= parse_quantity(large["memory_at_least"], "byte")
+    if is_large and accelerator.architecture not in large["except_architectures"] and not accelerator.unified_memory:
+        found.add("large")
+    if capability is not None and capability < old:
+        found.add("turing")
+    if accelerator.llvm_target:
+        found.add("rocm")
+    return found
+
+
+def _applicable(fact: Any, key: Version, conditions: Mapping[str, Any]) -> Mapping[str, Any]:
+    items = fact if isinstance(fact, list) else [fact]
+    chosen: Mapping[str, Any] = {"value": None}
+    for item in items:
+        item = item if isinstance(item, Mapping) else {"value": item}
+        core_fits = "core" not in item or item["core"] == conditions["core"]
+        device_fits = "device" not in item or item["device"] in conditions["device"]
+        if core_fits and device_fits and _in_span(item, key):
+            chosen = item
+    return chosen
+
+
+def _in_span(item: Mapping[str, Any], key: Version) -> bool:
+    after = "from" not in item or key >= version_key(str(item["from"]))
+    return after and ("until" not in item or key < version_key(str(item["until"])))
+
+
+def _span(item: Mapping[str, Any]) -> str:
+    parts = [f"from {item['from']}"] if "from" in item else []
+    parts += [f"until {item['until']}"] if "until" in item else []
+    return " ".join(parts)
+
+
+@lru_cache(maxsize=1)
+def _units() -> dict[str, str]:
+    from typing import get_type_hints
+
+    hints = get_type_hints(EngineProfile, include_extras=True)
+    units = {}
+    for field in fields(EngineProfile):
+        marks = [mark for mark in getattr(hints[field.name], "__metadata__", ()) if isinstance(mark, Unit)]
+        units[field.name] = marks[0].unit if marks else "1"
+    return units
+
+
+def _quantity(name: str, value: Any) -> Any:
+    if name not in _units():
+        raise UnknownName("engine fact", name, _units())
+    unit = _units()[name]
+    return parse_quantity(value, unit) if isinstance(value, str) and unit not in {"1"} else value

@@ -1,0 +1,63 @@
+"""Inference engines: how a version of one accounts for memory and schedules work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from llmsizer.core.explain import Provenance
+from llmsizer.core.quantities import Bytes, Count, Fraction, Unit
+
+BytesPerLogit = Annotated[float, Unit("byte/element")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EngineProfile:
+    """One engine at one version on one kind of device, every fact resolved.
+
+    ``accounting`` names the way it divides memory (a module of ``sizing/accounting``);
+    ``memory_fraction`` is that way's fraction (of the total, or of what is left);
+    ``sampler_bytes_per_logit`` and ``hidden_copies`` size the activation peak of its profile run;
+    ``chunked_prefill_tokens`` is the batched-token budget it takes by itself where the
+    prompt would otherwise be processed whole (None: whole prompts).
+    """
+
+    id: str
+    version: str
+    title: str
+    accounting: str
+    kv_layout: str
+    core: str = ""
+    newest: bool = True
+    known_version: bool = True
+    memory_fraction: Fraction = 1.0
+    block_size: Count = 16
+    max_num_seqs: Count = 256
+    max_num_batched_tokens: Count = 2048
+    chunked_prefill: bool = True
+    chunked_prefill_above: Count | None = None
+    sampler_bytes_per_logit: BytesPerLogit = 0.0
+    hidden_copies: Count = 3
+    non_torch: Bytes = 0.0
+    non_torch_parallel: Bytes = 0.0
+    graph_memory: Bytes = 0.0
+    graph_memory_per_layer: Bytes = 0.0
+    graphs_in_budget: bool = False
+    hybrid_cache: str = "grouped"
+    cache_figure: str = "blocks"
+    latent_row_alignment: Count | None = None
+    absorbed_copies: bool = False
+    load_overhead: Bytes = 0.0
+    reserved: Bytes = 0.0
+    state_fraction: Fraction | None = None
+    vocabulary_padding: Count = 1
+    embedding_on_host: bool = False
+    schemes: tuple[str, ...] = ()
+    cache_formats: tuple[str, ...] = ()
+    attention_kinds: tuple[str, ...] = ()
+    vendors: tuple[str, ...] = ()
+    batching: str = "in-flight"
+    flags: Mapping[str, str] = field(default_factory=dict)
+    notes: str = ""
+    provenance: Provenance = field(default_factory=Provenance)
