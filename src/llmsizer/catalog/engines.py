@@ -58,6 +58,8 @@ def _resolve(engine: str, version: str, core: str, accelerator: Accelerator) -> 
     for name, fact in entry["facts"].items():
         chosen = _applicable(fact, key, conditions)
         values[name] = _quantity(name, chosen["value"])
+        if isinstance(values[name], list):
+            values[name] = tuple(values[name])
         source = document["sources"][chosen.get("source", entry["default_source"])]
         title = source["title"] + (f", {entry['title']} {_span(chosen)}" if "from" in chosen or "until" in chosen else "")
         found[name] = Source(title, str(source.get("date", "")), source.get("tier", "specified"))

@@ -56,25 +56,28 @@ def cache_format(name: str) -> CacheFormat:
 
 @lru_cache(maxsize=1)
 def scheme_names() -> dict[str, str]:
-    """Every name a scheme answers to, in lower case, with its id."""
+    """Every name a scheme answers to, with its id; GGUF mixes as llama.cpp spells them."""
     data = package_yaml("quantization_schemes.yaml").data
     names: dict[str, str] = {}
-    for section in (data["schemes"], data["gguf"]["mixes"]):
+    for section in (data["gguf"]["mixes"], data["schemes"]):
         for name, entry in section.items():
-            for answer in (name, *(entry.get("aliases") or ())):
-                names.setdefault(answer.lower(), name)
-    # bf16 and fp16 mean the plain schemes; GGUF's capital spelling means the GGUF file.
-    names |= {"BF16": "BF16", "F16": "F16", "F32": "F32"}
+            names |= {answer: name for answer in (name, *(entry.get("aliases") or ()))}
     return names
 
 
-def quantization_scheme(name: str) -> QuantizationScheme:
-    """A scheme by id or alias; GGUF mixes by the names llama.cpp prints."""
+def quantization_scheme(name: str, gguf: bool = False) -> QuantizationScheme:
+    """A scheme by id or alias. Spelling decides between a GGUF file (``MXFP4``, ``BF16``) and the
+    format of the same name; any other case works too, and ``gguf`` then prefers the GGUF file.
+    """
     names = scheme_names()
-    found = names.get(name) or names.get(name.lower())
-    if found is None:
-        raise UnknownName("quantization scheme", name, set(names.values()))
-    return _scheme(found)
+    if name in names and not (gguf and name.upper() in names):
+        return _scheme(names[name])
+    mixes = package_yaml("quantization_schemes.yaml").data["gguf"]["mixes"]
+    fitting = [spelt for spelt in names if spelt.lower() == name.lower()]
+    fitting.sort(key=lambda spelt: (names[spelt] in mixes) != gguf)
+    if not fitting:
+        raise UnknownName("quantization scheme", name, set(names))
+    return _scheme(names[fitting[0]])
 
 
 @lru_cache(maxsize=256)

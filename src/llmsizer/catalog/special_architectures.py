@@ -98,7 +98,7 @@ def _gemma3n_fields(traits: Traits) -> dict[str, Any]:
     layers, hidden = config.integer("num_hidden_layers"), config.integer("hidden_size")
     width, inputs = config.integer("hidden_size_per_layer_input"), config.integer("altup_num_inputs")
     per_layer = layers * width
-    table = Weight("embed_tokens_per_layer", Role.EMBEDDING, config.integer("vocab_size_per_layer_input"), per_layer)
+    table = Weight("embed_tokens_per_layer", Role.EMBEDDING, per_layer, config.integer("vocab_size_per_layer_input"))
     return {
         "extra": (
             table,
@@ -205,7 +205,7 @@ def _bert_fields(traits: Traits) -> dict[str, Any]:
         "final_norm_vectors": 0,
         "embedding_norm_vectors": 2,
         "extra": (
-            Weight("token_type_embeddings", Role.EMBEDDING, config.integer("type_vocab_size", 2), hidden, quantizable=False),
+            Weight("token_type_embeddings", Role.EMBEDDING, hidden, config.integer("type_vocab_size", 2), quantizable=False),
             Weight("pooler", Role.MLP, hidden, hidden, bias=hidden),
         ),
     }

@@ -194,6 +194,8 @@ def total(values: Sequence[Any], name: str) -> Any:
     """
     if Value not in map(type, values):
         return total_of(values)
+    if len(values) == 1:
+        return named(values[0], name)
     unit = next(value.unit for value in values if type(value) is Value)
     inputs: dict[str, Value] = {}
     for position, given in enumerate(values):

@@ -52,6 +52,10 @@ class EngineProfile:
     reserved: Bytes = 0.0
     state_fraction: Fraction | None = None
     vocabulary_padding: Count = 1
+    memory_spread: Fraction = 0.03
+    micro_batch: Count = 512
+    flash_attention: bool = True
+    memory_tiers: tuple[Mapping[str, object], ...] = ()
     embedding_on_host: bool = False
     schemes: tuple[str, ...] = ()
     cache_formats: tuple[str, ...] = ()

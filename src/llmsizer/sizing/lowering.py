@@ -88,11 +88,11 @@ def _layer_stack(group: LayerGroup, hidden: Count) -> Stack:
 
 def _embedding(model: Model) -> Stack:
     rows = model.embedding_rows if model.embedding_rows is not None else model.vocab_size
-    table = Weight("embed_tokens", Role.EMBEDDING, rows, model.hidden_size, split=Split.VOCABULARY)
+    table = Weight("embed_tokens", Role.EMBEDDING, model.hidden_size, rows, split=Split.VOCABULARY)
     weights = [table]
     if model.position_rows is not None:
         weights.append(
-            Weight("embed_positions", Role.EMBEDDING, model.position_rows, model.hidden_size, quantizable=False)
+            Weight("embed_positions", Role.EMBEDDING, model.hidden_size, model.position_rows, quantizable=False)
         )
     if model.embedding_norm_vectors is not None:
         weights.append(vector("embedding_norm", model.hidden_size, model.embedding_norm_vectors))

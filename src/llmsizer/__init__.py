@@ -1,0 +1,70 @@
+"""llmsizer: the capacity planner for LLM inference.
+
+>>> import llmsizer
+>>> e = llmsizer.estimate("llama-3.1-8b", "h100")
+>>> e.fits
+True
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from llmsizer.catalog.catalog import Catalog, load_catalog
+    from llmsizer.core.errors import LlmsizerError
+    from llmsizer.sizing.estimate import Estimate
+
+__all__ = ["Catalog", "Estimate", "LlmsizerError", "estimate", "load_catalog"]
+
+_HOMES = {
+    "Catalog": "llmsizer.catalog.catalog",
+    "load_catalog": "llmsizer.catalog.catalog",
+    "Estimate": "llmsizer.sizing.estimate",
+    "LlmsizerError": "llmsizer.core.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported on first use, so that importing llmsizer costs nothing."""
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'llmsizer' has no attribute '{name}'")
+
+
+def estimate(model: Any, hardware: Any, *, catalog: Any = None, **words: Any) -> Estimate:
+    """Whether a model fits on a device and how much of it, and where each number comes from.
+
+    ``model``: a catalog id or alias, a path to a config.json, a model folder, a safetensors index or
+    a .gguf file, or a ``Model``. ``hardware``: a catalog id or alias, or an ``Accelerator``.
+
+    Keywords (``None``: the engine's own default): ``tensor_parallel_size``,
+    ``pipeline_parallel_size``, ``data_parallel_size`` (attention ranks, as vLLM counts),
+    ``enable_expert_parallel``, ``quantization`` (None: the checkpoint's own format), ``dtype``,
+    ``kv_cache_dtype``, ``engine`` (``vllm``, ``vllm@0.11.0``, ``vllm@0.8.5+v0``, ``sglang``,
+    ``tensorrt-llm``, ``tgi``, ``llama.cpp``, ``transformers``, ``torch``, ``onnxruntime-genai``),
+    ``max_model_len``, ``max_num_seqs``, ``max_num_batched_tokens``, ``gpu_memory_utilization``,
+    ``block_size``, ``enforce_eager``, ``flash_attention``, ``input_tokens``, ``output_tokens``,
+    ``concurrency`` (a number or "max"), ``speculative``, ``adapters``, ``offload``.
+
+    Not fitting is an answer (``fits`` False, with ``reasons``); a mistake in the question raises
+    ``LlmsizerError``.
+    """
+    from llmsizer.core.errors import InvalidQuestion, nearest
+    from llmsizer.question.ask import ask
+    from llmsizer.question.words import Words
+
+    known = Words.__dataclass_fields__
+    for word in words:
+        if word not in known:
+            near = nearest(word, known)
+            raise InvalidQuestion(f"'{word}' is not known", f"Did you mean: {', '.join(near) or ', '.join(known)}?")
+    if isinstance(catalog, (str, list, tuple)) or hasattr(catalog, "__fspath__"):
+        from llmsizer.catalog.catalog import load_catalog as load
+
+        catalog = load(catalog)
+    return ask(Words(model=model, hardware=hardware, **words), catalog)

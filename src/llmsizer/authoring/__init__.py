@@ -1,0 +1,1 @@
+"""Tools that write catalog files for review; they never run inside an estimate."""

@@ -1,0 +1,86 @@
+"""Asks a question: words in, an ``Estimate`` out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmsizer.catalog.catalog import Catalog, load_catalog
+from llmsizer.core.explain import plain
+from llmsizer.question.resolve import Resolved, resolve
+from llmsizer.question.words import Words
+from llmsizer.schema.accelerator import Accelerator
+from llmsizer.schema.deployment import Case
+from llmsizer.schema.model import Model
+from llmsizer.sizing.estimate import Estimate, memory_evidence
+from llmsizer.sizing.memory import MemoryEstimate, memory_estimate, whole_sequences
+
+
+def ask(words: Words, catalog: Catalog | None = None) -> Estimate:
+    """The estimate for a question. Raises an LlmsizerError for a mistake in it."""
+    resolved = resolve(words, catalog if catalog is not None else load_catalog())
+    memory = memory_estimate(resolved.case)
+    notes = [*resolved.notes, *_length_notes(resolved.case, memory)]
+    return Estimate(
+        question=question_of(resolved, memory),
+        case=resolved.case,
+        memory=memory,
+        evidence=memory_evidence(resolved.case, memory_interval(resolved.case, memory)),
+        notes=tuple(notes),
+    )
+
+
+def memory_interval(case: Case, memory: MemoryEstimate) -> tuple[float, float] | None:
+    """The 80 % interval of the cache's size: what start-up logs of the regime scatter by, as a share
+    of the device's memory."""
+    spread = float(plain(case.engine.memory_spread)) * float(plain(memory.per_gpu.capacity_bytes))
+    cache = float(plain(memory.per_gpu.kv_cache_bytes))
+    return (max(cache - spread, 0.0), cache + spread) if cache else None
+
+
+def _length_notes(case: Case, memory: MemoryEstimate) -> list[str]:
+    """Says so where the engine would refuse its own default length, and the flag that works."""
+    if case.len_from != "model" or not memory.fits or memory.max_concurrency_at_max_model_len >= 1:
+        return []
+    flag = case.engine.flags.get("max_model_len", "max_model_len")
+    longest = int(plain(memory.max_context_tokens))
+    return [
+        f"{case.engine.title} refuses to start with its default length of {case.max_model_len:,} tokens: "
+        f"add {flag} {longest}"
+    ]
+
+
+def question_of(resolved: Resolved, memory: MemoryEstimate) -> dict[str, Any]:
+    """Every word resolved, the typed names kept."""
+    case, words = resolved.case, resolved.words
+    typed_model = words.model.id if isinstance(words.model, Model) else str(words.model)
+    typed_hardware = words.hardware.id if isinstance(words.hardware, Accelerator) else words.hardware
+    cache = case.cache_format.id if case.cache_format is case.value_format else f"{case.cache_format.id}/{case.value_format.id}"
+    concurrency: Any = case.concurrency
+    if words.concurrency == "max":
+        concurrency = max(1, whole_sequences(memory.max_concurrency_at_workload)) if memory.fits else None
+    return {
+        "model": typed_model,
+        "model_id": case.model.id,
+        "hardware": typed_hardware,
+        "hardware_id": case.accelerator.id,
+        "engine": case.engine.id,
+        "engine_version": case.engine.version + (f"+{case.engine.core}" if case.engine.core else ""),
+        "quantization": case.scheme.id,
+        "dtype": case.dtype,
+        "kv_cache_dtype": cache,
+        "tensor_parallel_size": case.parallel.tensor_parallel_size,
+        "pipeline_parallel_size": case.parallel.pipeline_parallel_size,
+        "data_parallel_size": case.parallel.data_parallel_size,
+        "enable_expert_parallel": case.parallel.enable_expert_parallel,
+        "devices": case.parallel.devices,
+        "max_model_len": case.max_model_len,
+        "max_num_seqs": case.max_num_seqs,
+        "max_num_batched_tokens": case.max_num_batched_tokens,
+        "gpu_memory_utilization": case.memory_fraction,
+        "block_size": case.block_size,
+        "enforce_eager": case.enforce_eager,
+        "input_tokens": case.workload.input_tokens,
+        "output_tokens": case.workload.output_tokens,
+        "concurrency": concurrency,
+        "request_rate": words.request_rate,
+    }

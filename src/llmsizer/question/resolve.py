@@ -1,0 +1,373 @@
+"""Resolves the words of a question into a ``Case``: every name a noun, every default filled in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from llmsizer.catalog.catalog import Catalog
+from llmsizer.catalog.formats import cache_format, number_formats
+from llmsizer.core.errors import InvalidQuestion, UnsupportedCombination
+from llmsizer.core.explain import QUESTION, Provenance, Source
+from llmsizer.formulas.budget import dynamic_reserve
+from llmsizer.question.splits import check_split
+from llmsizer.question.words import (
+    LARGEST_LENGTH,
+    Words,
+    checked_choice,
+    checked_fraction,
+    checked_integer,
+)
+from llmsizer.schema.accelerator import Accelerator
+from llmsizer.schema.deployment import Adapters, Case, Draft, Offload, Parallel, Workload
+from llmsizer.schema.engine import EngineProfile
+from llmsizer.schema.model import Model
+from llmsizer.schema.number_format import CacheFormat, QuantizationScheme
+from llmsizer.sizing.memory import LONGEST
+
+DTYPES = {"auto": "auto", "half": "fp16", "float16": "fp16", "fp16": "fp16", "bfloat16": "bf16", "bf16": "bf16",
+          "float": "fp32", "float32": "fp32", "fp32": "fp32"}  # fmt: skip
+DEFAULT_INPUT, DEFAULT_OUTPUT = 1024, 256
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A case, and what was taken for what: notes to print, and the typed words."""
+
+    case: Case
+    words: Words
+    notes: tuple[str, ...]
+
+
+def resolve(words: Words, catalog: Catalog) -> Resolved:
+    """The case of a question. Raises an LlmsizerError that names the word at fault."""
+    notes: list[str] = []
+    accelerator = _accelerator(words, catalog)
+    engine = _engine(words, catalog, accelerator, notes)
+    model, file_scheme = _model(words, catalog)
+    scheme = file_scheme if words.quantization is None and file_scheme else _scheme(words, model, engine, catalog, notes)
+    _check_support(model, scheme, engine)
+    dtype = _dtype(words, model, scheme, accelerator, notes)
+    parallel = _parallel(words)
+    check_split(model, parallel)
+    keys, values = _cache_formats(words, engine, dtype)
+    workload = _workload(words, model)
+    limits = _limits(words, model, engine, accelerator, parallel, workload)
+    _check_length(words, model, workload, limits)
+    case = Case(
+        model=model, accelerator=accelerator, engine=engine, scheme=scheme, native=number_formats()[dtype],
+        cache_format=keys, value_format=values, parallel=parallel, workload=workload, dtype=dtype,
+        enforce_eager=bool(words.enforce_eager), flash_attention=_flash(words, engine),
+        adapters=_adapters(words), offload=_offload(words), draft=_draft(words, model, catalog), **limits,
+    )  # fmt: skip
+    return Resolved(case, words, tuple(notes))
+
+
+def _accelerator(words: Words, catalog: Catalog) -> Accelerator:
+    if isinstance(words.hardware, Accelerator):
+        return words.hardware
+    if not isinstance(words.hardware, str) or not words.hardware.strip():
+        raise InvalidQuestion("--gpu: expected the name of a device", "for example: h100")
+    return catalog.accelerator(words.hardware)
+
+
+def _engine(words: Words, catalog: Catalog, accelerator: Accelerator, notes: list[str]) -> EngineProfile:
+    if words.engine is not None:
+        profile = catalog.engine(str(words.engine), accelerator)
+        if not _covers(profile, accelerator):
+            raise UnsupportedCombination(
+                f"{profile.title} has no profile for {accelerator.vendor} devices",
+                "Leave --engine out for a generic profile, or use llama.cpp where it runs.",
+            )
+    else:
+        profile = _usual_engine(catalog, accelerator)
+        if profile.id != "vllm":
+            notes.append(f"engine: {profile.title} ({accelerator.vendor} devices have no vLLM profile here)")
+    if not profile.known_version:
+        notes.append(f"{profile.title} {profile.version} is outside the versions the profile was checked for: extrapolated")
+    return profile
+
+
+def _usual_engine(catalog: Catalog, accelerator: Accelerator) -> EngineProfile:
+    for name in ("vllm", "llama.cpp", "generic"):
+        profile = catalog.engine(name, accelerator)
+        if _covers(profile, accelerator):
+            return profile
+    raise AssertionError("the generic engine covers every device")
+
+
+def _covers(profile: EngineProfile, accelerator: Accelerator) -> bool:
+    if accelerator.architecture == "cpu" or accelerator.vendor == "Apple":
+        return profile.id in {"llama.cpp", "transformers", "torch", "onnxruntime-genai", "generic"}
+    return "*" in profile.vendors or accelerator.vendor in profile.vendors
+
+
+def _model(words: Words, catalog: Catalog) -> tuple[Model, QuantizationScheme | None]:
+    if isinstance(words.model, Model):
+        return words.model, None
+    text = str(words.model).strip()
+    if not text:
+        raise InvalidQuestion("--model: expected the name of a model or a path", "for example: llama-3.1-8b")
+    if isinstance(words.model, Path) or _is_path(text):
+        from llmsizer.catalog.model_files import model_from_path
+
+        return model_from_path(Path(text))
+    return catalog.model(text), None
+
+
+def _is_path(text: str) -> bool:
+    return text.endswith((".json", ".gguf", ".safetensors")) or text.startswith((".", "/", "~")) or (
+        "/" in text and Path(text).exists()
+    )
+
+
+def _scheme(
+    words: Words, model: Model, engine: EngineProfile, catalog: Catalog, notes: list[str]
+) -> QuantizationScheme:
+    from llmsizer.catalog.formats import quantization_scheme
+
+    only_gguf = engine.schemes == ("gguf",)
+    name = words.quantization
+    if name is None or str(name).lower() == "none":
+        if not only_gguf:
+            return quantization_scheme(model.native_quantization)
+        name = {"fp32": "F32", "fp16": "F16"}.get(model.torch_dtype, "BF16")
+        notes.append(f"quantization: {name} (llama.cpp reads GGUF; add -q Q4_K_M or the like)")
+    scheme = quantization_scheme(str(name), gguf=only_gguf)
+    if scheme.id == "fp8" and model.native_quantization.startswith("fp8"):
+        return quantization_scheme(model.native_quantization)
+    return scheme
+
+
+def _check_support(model: Model, scheme: QuantizationScheme, engine: EngineProfile) -> None:
+    if not supports_scheme(engine, scheme):
+        known = ", ".join(engine.schemes)
+        raise UnsupportedCombination(f"{engine.title} {engine.version} does not load '{scheme.id}'", f"it loads: {known}")
+    kinds = {group.attention.kind for group in model.layers if group.attention is not None}
+    missing = kinds - set(engine.attention_kinds)
+    if missing:
+        raise UnsupportedCombination(
+            f"{engine.title} {engine.version} does not run {', '.join(sorted(missing))} attention ({model.id})"
+        )
+
+
+def supports_scheme(engine: EngineProfile, scheme: QuantizationScheme) -> bool:
+    """Whether an engine loads a scheme, by id or pattern; ``gguf`` stands for every GGUF mix."""
+    if scheme.is_gguf:
+        return "gguf" in engine.schemes or "*" in engine.schemes
+    return any(fnmatchcase(scheme.id, pattern) for pattern in engine.schemes)
+
+
+def _dtype(
+    words: Words, model: Model, scheme: QuantizationScheme, accelerator: Accelerator, notes: list[str]
+) -> str:
+    chosen = DTYPES[checked_choice("dtype", str(words.dtype), list(DTYPES))]
+    if chosen == "auto":
+        chosen = scheme.id if scheme.id in {"bf16", "fp16", "fp32"} and words.quantization else model.torch_dtype
+    if chosen == "fp32" and scheme.id != "fp32" and words.dtype == "auto":
+        chosen = "fp16"
+    capability = accelerator.capability()
+    if chosen == "bf16" and capability is not None and capability < (8, 0):
+        notes.append(f"dtype: fp16, because {accelerator.name} has no bf16")
+        chosen = "fp16"
+    return chosen
+
+
+def _parallel(words: Words) -> Parallel:
+    return Parallel(
+        tensor_parallel_size=checked_integer("tensor_parallel_size", words.tensor_parallel_size, most=1024),
+        pipeline_parallel_size=checked_integer("pipeline_parallel_size", words.pipeline_parallel_size, most=1024),
+        data_parallel_size=checked_integer("data_parallel_size", words.data_parallel_size, most=1024),
+        enable_expert_parallel=bool(words.enable_expert_parallel),
+    )
+
+
+def _cache_formats(words: Words, engine: EngineProfile, dtype: str) -> tuple[CacheFormat, CacheFormat]:
+    text = str(words.kv_cache_dtype)
+    if text == "auto":
+        text = "f16" if engine.id == "llama.cpp" else dtype
+    names = text.split("/")
+    if len(names) > 2:
+        raise InvalidQuestion(f"--kv-cache-dtype: expected one format or keys/values, got '{text[:40]}'")
+    formats = [cache_format(name.strip()) for name in names]
+    for stored in formats:
+        if stored.id not in engine.cache_formats:
+            raise UnsupportedCombination(
+                f"{engine.title} {engine.version} has no '{stored.id}' KV cache", f"it has: {', '.join(engine.cache_formats)}"
+            )
+    return formats[0], formats[-1]
+
+
+def _workload(words: Words, model: Model) -> Workload:
+    longest = model.max_position_embeddings or LARGEST_LENGTH
+    if words.max_model_len is not None:
+        longest = min(longest, checked_integer("max_model_len", words.max_model_len, most=LARGEST_LENGTH))
+    output = words.output_tokens if words.output_tokens is not None else max(1, min(DEFAULT_OUTPUT, longest // 5))
+    output = checked_integer("output_tokens", output, most=LARGEST_LENGTH)
+    given = words.input_tokens if words.input_tokens is not None else max(1, min(DEFAULT_INPUT, longest - output))
+    return Workload(input_tokens=checked_integer("input_tokens", given, most=LARGEST_LENGTH), output_tokens=output)
+
+
+def _limits(
+    words: Words, model: Model, engine: EngineProfile, accelerator: Accelerator, parallel: Parallel, workload: Workload
+) -> dict[str, Any]:
+    """The engine's limits for this run, each with its source."""
+    found: dict[str, Source] = {}
+    length, len_from = _length(words, model, engine, workload)
+    concurrency = _concurrency(words)
+    sequences = _or_default(words.max_num_seqs, "max_num_seqs", engine, found)
+    if engine.kv_layout != "paged" and words.max_num_seqs is None and concurrency is not None:
+        sequences, found["max_num_seqs"] = concurrency, QUESTION
+    tokens = _batched_tokens(words, engine, length, found)
+    block = _or_default(words.block_size, "block_size", engine, found)
+    found["max_model_len"] = QUESTION if len_from == "user" else Source(f"set by the {len_from}")
+    fraction = _fraction(words, engine, accelerator, parallel, tokens, found)
+    return {
+        "max_model_len": length, "len_from": len_from, "max_num_seqs": min(sequences, tokens) if tokens else sequences,
+        "max_num_batched_tokens": tokens, "block_size": block, "memory_fraction": fraction,
+        "concurrency": concurrency, "provenance": Provenance(QUESTION, found),
+    }  # fmt: skip
+
+
+def _or_default(given: Any, name: str, engine: EngineProfile, found: dict[str, Source]) -> int:
+    if given is not None:
+        found[name] = QUESTION
+        return checked_integer(name, given)
+    found[name] = engine.provenance.of(name)
+    return int(getattr(engine, name))
+
+
+def _length(words: Words, model: Model, engine: EngineProfile, workload: Workload) -> tuple[int, str]:
+    if words.max_model_len is not None:
+        length = checked_integer("max_model_len", words.max_model_len, most=LARGEST_LENGTH)
+        most = model.max_position_embeddings
+        if most is not None and length > most:
+            raise InvalidQuestion(
+                f"--max-model-len {length:,}: {model.id} allows at most {most:,} positions", f"use {most:,} or less"
+            )
+        return length, "user"
+    wanted = int(workload.input_tokens + workload.output_tokens)
+    if engine.kv_layout != "paged":
+        return wanted, "workload"
+    return model.max_position_embeddings or max(wanted, 32768), "model"
+
+
+def _batched_tokens(words: Words, engine: EngineProfile, length: int, found: dict[str, Source]) -> int:
+    if words.max_num_batched_tokens is not None:
+        found["max_num_batched_tokens"] = QUESTION
+        return checked_integer("max_num_batched_tokens", words.max_num_batched_tokens, most=LARGEST_LENGTH)
+    found["max_num_batched_tokens"] = engine.provenance.of("max_num_batched_tokens")
+    default = int(engine.max_num_batched_tokens)
+    above = engine.chunked_prefill_above
+    if engine.chunked_prefill or not default or (above is not None and length > above):
+        return default
+    return max(default, min(length, LONGEST))
+
+
+def _fraction(
+    words: Words, engine: EngineProfile, accelerator: Accelerator, parallel: Parallel, tokens: int, found: dict[str, Source]
+) -> float:
+    if words.gpu_memory_utilization is not None:
+        found["memory_fraction"] = QUESTION
+        return checked_fraction("gpu_memory_utilization", words.gpu_memory_utilization, 0.01, 1.0)
+    found["memory_fraction"] = engine.provenance.of("memory_fraction")
+    if not engine.memory_tiers:
+        return float(engine.memory_fraction)
+    return static_fraction(engine, accelerator, parallel, tokens)
+
+
+def static_fraction(engine: EngineProfile, accelerator: Accelerator, parallel: Parallel, tokens: int) -> float:
+    """SGLang's default static fraction on a device."""
+    total = float(accelerator.driver_memory or accelerator.usable_memory) / 2**20
+    tier: dict[str, Any] = next(
+        (dict(tier) for tier in engine.memory_tiers if total < float(str(tier["under_mib"]))), dict(engine.memory_tiers[-1])
+    )
+    batch = tier["graph_batch_large_tp"] if parallel.tensor_parallel_size >= 4 else tier["graph_batch"]
+    attention_dp = batch if parallel.data_parallel_size > 1 else 0
+    devices = parallel.tensor_parallel_size * parallel.pipeline_parallel_size
+    least = 10240.0 if total > 60 * 1024 else 0.0
+    reserve = float(dynamic_reserve(tokens or tier["chunked_prefill"], batch, devices, attention_dp, least)) / 2**20
+    return round(max(total - reserve, 0.05 * total) / total, 3)
+
+
+def _concurrency(words: Words) -> int | None:
+    if words.concurrency is None or words.concurrency == "max":
+        return None
+    if isinstance(words.concurrency, str) and not words.concurrency.lstrip("-").isdigit():
+        raise InvalidQuestion(f"--concurrency: expected a number or 'max', got '{words.concurrency[:40]}'")
+    return checked_integer("concurrency", words.concurrency)
+
+
+def _check_length(words: Words, model: Model, workload: Workload, limits: dict[str, Any]) -> None:
+    needed = workload.input_tokens + workload.output_tokens
+    most = limits["max_model_len"]
+    if needed > most and limits["len_from"] != "workload":
+        raise InvalidQuestion(
+            f"--input-tokens {workload.input_tokens:,.0f} and --output-tokens {workload.output_tokens:,.0f} exceed "
+            f"the length of {most:,} tokens",
+            f"{model.id} allows {model.max_position_embeddings:,} positions" if model.max_position_embeddings else "",
+        )
+
+
+def _flash(words: Words, engine: EngineProfile) -> bool:
+    return engine.flash_attention if words.flash_attention is None else bool(words.flash_attention)
+
+
+def _adapters(words: Words) -> Adapters | None:
+    if not words.adapters:
+        return None
+    given = _mapping("adapters", words.adapters, {"count", "rank", "attention_only"})
+    return Adapters(
+        count=checked_integer("adapters.count", given.get("count", 1), most=10_000),
+        rank=checked_integer("adapters.rank", given.get("rank", 16), most=4096),
+        attention_only=bool(given.get("attention_only", False)),
+    )
+
+
+def _offload(words: Words) -> Offload | None:
+    if not words.offload:
+        return None
+    given = _mapping("offload", words.offload, {"weights", "kv_cache", "gpu_layers", "expert_layers"})
+    layers = {
+        key: checked_integer(f"offload.{key}", given[key], least=0, most=10_000)
+        for key in ("gpu_layers", "expert_layers")
+        if given.get(key) is not None
+    }
+    return Offload(
+        weights=checked_fraction("offload.weights", given.get("weights", 0.0)),
+        kv_cache=checked_fraction("offload.kv_cache", given.get("kv_cache", 0.0)), **layers,
+    )  # fmt: skip
+
+
+def _draft(words: Words, model: Model, catalog: Catalog) -> Draft | None:
+    if not words.speculative:
+        return None
+    text = words.speculative
+    given = {"method": text} if isinstance(text, str) else _mapping(
+        "speculative", text, {"method", "model", "num_speculative_tokens", "acceptance", "quantization"}
+    )
+    name = given.get("model")
+    method = checked_choice("speculative.method", str(given.get("method", "draft" if name else "ngram")),
+                            ["draft", "ngram", "mtp", "eagle", "medusa"])  # fmt: skip
+    if method == "mtp" and model.mtp is None:
+        raise UnsupportedCombination(f"--speculative mtp: {model.id} has no multi-token-prediction modules")
+    if method == "draft" and not name:
+        raise InvalidQuestion("--speculative draft: expected a draft model", "for example: draft:llama-3.2-1b:5")
+    draft_model = catalog.model(str(name)) if name else None
+    scheme = catalog.scheme(str(given.get("quantization") or draft_model.native_quantization)) if draft_model else None
+    tokens = checked_integer("speculative.num_speculative_tokens", given.get("num_speculative_tokens", 3), most=64)
+    return Draft(method=method, num_speculative_tokens=tokens, model=draft_model, scheme=scheme)
+
+
+def _mapping(name: str, given: Any, known: set[str]) -> dict[str, Any]:
+    from llmsizer.core.errors import nearest
+
+    if not hasattr(given, "items"):
+        raise InvalidQuestion(f"--{name}: expected a mapping, got {given!r:.40}", f"keys: {', '.join(sorted(known))}")
+    for key in given:
+        if key not in known:
+            near = nearest(str(key), known)
+            raise InvalidQuestion(f"--{name}: '{key}' is not known", f"Did you mean: {', '.join(near) or ', '.join(known)}?")
+    return dict(given)

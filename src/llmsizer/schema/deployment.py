@@ -1,0 +1,104 @@
+"""A deployment: how a model is split over devices and run by an engine. And the case of a question."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from llmsizer.core.explain import Provenance
+from llmsizer.core.quantities import Count, Fraction, Tokens
+from llmsizer.schema.accelerator import Accelerator
+from llmsizer.schema.engine import EngineProfile
+from llmsizer.schema.model import Model
+from llmsizer.schema.number_format import CacheFormat, NumberFormat, QuantizationScheme
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parallel:
+    """How a replica is divided: ``data_parallel_size`` counts attention ranks, as vLLM does.
+
+    Devices of a replica = tensor × pipeline × data; experts are spread over tensor × data ranks,
+    whole ones with ``enable_expert_parallel``, slices of each without.
+    """
+
+    tensor_parallel_size: int = 1
+    pipeline_parallel_size: int = 1
+    data_parallel_size: int = 1
+    enable_expert_parallel: bool = False
+
+    @property
+    def devices(self) -> int:
+        """Devices of one replica."""
+        return self.tensor_parallel_size * self.pipeline_parallel_size * self.data_parallel_size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapters:
+    """LoRA adapters kept on the device: ``count`` slots of ``rank``, on all linear layers or on the
+    attention projections alone."""
+
+    count: Count
+    rank: Count
+    attention_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offload:
+    """What stays in host memory: a share of the weights or cache, or (llama.cpp) all but
+    ``gpu_layers`` layers, or the routed experts of ``expert_layers`` layers."""
+
+    weights: Fraction = 0.0
+    kv_cache: Fraction = 0.0
+    gpu_layers: int | None = None
+    expert_layers: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Draft:
+    """A draft for speculative decoding: a model of its own, or modules of the target."""
+
+    method: str
+    num_speculative_tokens: int
+    model: Model | None = None
+    scheme: QuantizationScheme | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What a request looks like, in tokens."""
+
+    input_tokens: Tokens = 1024
+    output_tokens: Tokens = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Case:
+    """A question with every name resolved: the nouns, and the engine's limits for this run.
+
+    ``max_model_len`` is the length the engine is started with; ``len_from`` says whether the user,
+    the model or the workload set it. ``dtype`` is the 16-bit type of unquantized tensors and
+    activations.
+    """
+
+    model: Model
+    accelerator: Accelerator
+    engine: EngineProfile
+    scheme: QuantizationScheme
+    native: NumberFormat
+    cache_format: CacheFormat
+    value_format: CacheFormat
+    parallel: Parallel
+    workload: Workload
+    max_model_len: Tokens
+    len_from: str
+    max_num_seqs: Count
+    max_num_batched_tokens: Tokens
+    memory_fraction: Fraction
+    block_size: Tokens
+    dtype: str = "bf16"
+    enforce_eager: bool = False
+    flash_attention: bool = True
+    adapters: Adapters | None = None
+    offload: Offload | None = None
+    draft: Draft | None = None
+    concurrency: int | None = None
+    provenance: Provenance = field(default_factory=Provenance)

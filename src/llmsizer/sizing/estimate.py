@@ -1,0 +1,146 @@
+"""The answer to a question: every part, as numbers, as a dictionary, and explained on request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+from llmsizer.core.errors import UnknownName
+from llmsizer.core.explain import Source, Value, lift, plain, worst_tier
+from llmsizer.core.render import explanation
+from llmsizer.schema.deployment import Case
+from llmsizer.sizing.memory import MemoryEstimate, memory_estimate
+
+# Fields of a MemoryEstimate that go into the JSON beside `per_gpu`, in order.
+MEMORY_FIGURES = (
+    "kv_bytes_per_token_per_gpu", "kv_bytes_per_further_token", "state_bytes_per_sequence", "kv_capacity_tokens",
+    "kv_slots", "max_concurrency_at_max_model_len", "max_concurrency_at_workload", "max_context_tokens",
+    "host_weights_bytes",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """How far an estimate may be trusted: the worst tier among its facts, and which fact sets it."""
+
+    tier: str
+    weakest: str
+    memory_interval_bytes: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Estimate:
+    """What llmsizer answers. ``question`` holds every word resolved; ``explain`` derives any number."""
+
+    question: Mapping[str, Any]
+    case: Case
+    memory: MemoryEstimate
+    evidence: Evidence
+    notes: tuple[str, ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        """Whether the deployment fits in memory."""
+        return self.memory.fits
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it does not fit; empty when it does."""
+        return self.memory.reasons
+
+    def to_dict(self) -> dict[str, Any]:
+        """The estimate as plain data: SI base units, the unit in the key (docs/json.md)."""
+        memory = {"per_gpu": as_plain(self.memory.per_gpu)}
+        memory |= {name: _rounded(name, getattr(self.memory, name)) for name in MEMORY_FIGURES}
+        return {
+            "question": dict(self.question),
+            "fits": self.fits,
+            "reasons": list(self.reasons),
+            "notes": list(self.notes),
+            "memory": memory,
+            "evidence": {
+                "tier": self.evidence.tier,
+                "weakest": self.evidence.weakest,
+                "memory_interval_bytes": list(self.evidence.memory_interval_bytes or ()) or None,
+            },
+        }
+
+    def value(self, path: str) -> Value:
+        """A number of the estimate with its derivation, by its path in ``to_dict``.
+
+        Raises UnknownName for a path that names no number.
+        """
+        replay = {"memory": memory_estimate(lift(self.case), only_stage=self.memory.stage)}
+        return find_value(replay, path, self.case)
+
+    def explain(self, path: str = "memory.per_gpu.weights_bytes", depth: int = 6) -> str:
+        """How a number of the estimate was computed: equations, numbers, and the source of each fact."""
+        return explanation(self.value(path), depth)
+
+    def __repr__(self) -> str:
+        verdict = "fits" if self.fits else "does not fit"
+        return f"<Estimate {self.case.model.id} on {self.case.accelerator.id}: {verdict}>"
+
+
+def find_value(root: Mapping[str, Any], path: str, case: Case) -> Value:
+    """The Value at a dotted path of nested results."""
+    found: Any = root
+    walked: list[str] = []
+    for part in path.split("."):
+        known = list(found) if isinstance(found, Mapping) else [f.name for f in fields(found)] if is_dataclass(found) else []
+        if part not in known:
+            prefix = ".".join([*walked, ""])
+            raise UnknownName("number", path, [prefix + name for name in known])
+        found = found[part] if isinstance(found, Mapping) else getattr(found, part)
+        walked.append(part)
+    if is_dataclass(found) and not isinstance(found, Value):
+        names = ", ".join(f"{path}.{f.name}" for f in fields(found))
+        raise UnknownName("number", path, [], f"It has parts: {names}")
+    if isinstance(found, (str, bool, tuple)) or found is None:
+        raise UnknownName("number", path, [], "It is no number.")
+    return found if isinstance(found, Value) else Value(found, _unit_of(path), walked[-1], Source("found by search over the formulas above"))
+
+
+def _unit_of(path: str) -> str:
+    name = path.rsplit(".", 1)[-1]
+    return "byte" if name.endswith("bytes") else "token" if name.endswith("tokens") else "1"
+
+
+def as_plain(noun: Any) -> dict[str, Any]:
+    """A dataclass of numbers as a dictionary of plain numbers."""
+    return {f.name: _number(getattr(noun, f.name)) for f in fields(noun)}
+
+
+def _number(value: Any) -> Any:
+    number = plain(value)
+    return float(number) if isinstance(number, (int, float)) and not isinstance(number, bool) else number
+
+
+def _rounded(name: str, value: Any) -> Any:
+    number = _number(value)
+    whole = name.endswith(("tokens", "slots"))
+    return int(number) if whole and isinstance(number, float) else number
+
+
+MODEL_FIELDS_IN_MEMORY = (
+    "all", "hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads", "num_key_value_heads",
+    "head_dim", "vocab_size", "layer_types", "sliding_window", "tie_word_embeddings",
+)  # fmt: skip
+ENGINE_FACTS_IN_MEMORY = ("memory_fraction", "sampler_bytes_per_logit", "non_torch", "graph_memory", "hybrid_cache")
+
+
+def memory_evidence(case: Case, interval: tuple[float, float] | None) -> Evidence:
+    """The evidence of a memory estimate: the worst tier among the facts it rests on."""
+    found: list[tuple[str, str]] = [("usable_memory", case.accelerator.provenance.of("usable_memory").tier)]
+    found.append(("the model's config", case.model.provenance.default.tier))
+    unverified = set(case.model.unverified) & set(MODEL_FIELDS_IN_MEMORY)
+    found += [(f"{name} of the model", "assumed") for name in sorted(unverified)]
+    found += [(name, case.engine.provenance.of(name).tier) for name in ENGINE_FACTS_IN_MEMORY]
+    if not case.engine.known_version:
+        found.append((f"{case.engine.title} {case.engine.version}", "extrapolated"))
+    tier = worst_tier([each for _, each in found])
+    weakest = next((name for name, each in found if each == tier), "")
+    return Evidence(tier, weakest if tier != "specified" else "", interval)
+
+

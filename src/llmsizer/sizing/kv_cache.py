@@ -1,0 +1,161 @@
+"""What one rank caches: per layer and token, per sequence, and for a whole stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llmsizer.blocks.operation import CacheKind, CacheShape, StateTensor
+from llmsizer.core.explain import named, plain, total
+from llmsizer.core.numerics import maximum, minimum
+from llmsizer.core.quantities import Bytes, BytesPerToken, Count, Tokens
+from llmsizer.formulas.kv_cache import (
+    aligned_width,
+    bytes_per_token_of_layers,
+    cache_bytes_per_token,
+    cache_elements_per_token,
+    cache_group_scale_bytes_per_token,
+    cache_scale_bytes_per_token,
+    index_bytes_per_token,
+    sequence_cache_bytes,
+    state_bytes,
+    windowed_tokens,
+)
+from llmsizer.formulas.storage import bytes_of_copies, rank_share
+from llmsizer.schema.deployment import Case
+from llmsizer.schema.number_format import CacheFormat
+from llmsizer.sizing.lowering import lower
+from llmsizer.sizing.stages import Stage
+
+# Recurrent states are kept in 32 bit, convolution tails in the model's type (vLLM, SGLang defaults).
+STATE_BITS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class CacheLayer:
+    """Layers of one stage that cache alike: ``bytes_per_token`` and ``state`` are of one layer on
+    one rank; ``window`` bounds the tokens kept (None: all)."""
+
+    name: str
+    kind: CacheKind
+    count: Count
+    bytes_per_token: BytesPerToken
+    state: Bytes
+    window: Tokens | None
+
+    @property
+    def grows(self) -> bool:
+        """Whether the cache grows with every token."""
+        return self.kind in {CacheKind.FULL, CacheKind.LATENT}
+
+    @property
+    def is_windowed(self) -> bool:
+        """Whether only a window of tokens is kept."""
+        return self.kind in {CacheKind.SLIDING, CacheKind.CHUNKED}
+
+
+def cache_layers(case: Case, stage: Stage) -> list[CacheLayer]:
+    """The cache of a stage's layers on one rank, layers of one kind and size joined."""
+    found: list[CacheLayer] = []
+    for stack in lower(case.model).layers:
+        if stage.layers_of(stack):
+            found += [_layer(case, shape, stage.count_of(stack), stack.name) for shape in stack.caches]
+    if case.draft is not None and case.draft.method in {"mtp", "eagle"} and stage.is_last:
+        found += [_layer(case, shape, stack.count, stack.name) for stack in lower(case.model).mtp for shape in stack.caches]
+    return found
+
+
+def _layer(case: Case, shape: CacheShape, count: Count, name: str) -> CacheLayer:
+    state = total([_state(case, tensor) for tensor in shape.states], f"state, {name}") if shape.states else 0.0
+    return CacheLayer(name, shape.kind, count, _per_token(case, shape), state, shape.window)
+
+
+def _per_token(case: Case, shape: CacheShape) -> BytesPerToken:
+    if shape.kind is CacheKind.STATE:
+        return 0.0
+    if shape.kind is CacheKind.LATENT:
+        width = shape.key_dim
+        if case.engine.latent_row_alignment is not None:
+            width = aligned_width(width, case.engine.latent_row_alignment)
+        latent = _encoded(cache_elements_per_token(shape.heads, width, 0), 1, case.cache_format)
+        if shape.index_dim is None:
+            return latent
+        return total([*latent_parts(latent), index_bytes_per_token(shape.index_dim)], "latent and index")
+    heads = rank_share(shape.heads, shape.heads, case.parallel.tensor_parallel_size)
+    if case.cache_format is case.value_format or plain_ids(case):
+        elements = cache_elements_per_token(heads, shape.key_dim, shape.value_dim)
+        return _encoded(elements, heads, case.cache_format)
+    keys = _encoded(cache_elements_per_token(heads, shape.key_dim, 0), heads, case.cache_format)
+    values = _encoded(cache_elements_per_token(heads, 0, shape.value_dim), heads, case.value_format)
+    return total([named(keys, "keys"), named(values, "values")], "cache_bytes_per_token")
+
+
+def latent_parts(latent: BytesPerToken) -> list[BytesPerToken]:
+    """The latent as the first part of a sum."""
+    return [named(latent, "latent")]
+
+
+def plain_ids(case: Case) -> bool:
+    """Whether keys and values are stored alike."""
+    return case.cache_format.id == case.value_format.id
+
+
+def _encoded(elements: Count, heads: Count, stored: CacheFormat) -> BytesPerToken:
+    values = cache_bytes_per_token(elements, stored.bits)
+    parts = [values]
+    if stored.head_bytes is not None:
+        parts.append(cache_scale_bytes_per_token(heads, stored.head_bytes))
+    if stored.scale_group is not None:
+        parts.append(cache_group_scale_bytes_per_token(elements, stored.scale_group))
+    return values if len(parts) == 1 else total(parts, "cache_bytes_per_token")
+
+
+def _state(case: Case, tensor: StateTensor) -> Bytes:
+    share = rank_share(tensor.elements, tensor.units, case.parallel.tensor_parallel_size)
+    bits = STATE_BITS if tensor.kept_in_float32 else case.native.bits
+    return named(state_bytes(share, bits), tensor.name)
+
+
+def stage_bytes_per_token(layers: list[CacheLayer], windowed_as_full: bool) -> BytesPerToken:
+    """Bytes per token of all layers that keep every token (windowed ones too when an engine sizes
+    them as full)."""
+    parts = [
+        named(bytes_per_token_of_layers(layer.bytes_per_token, layer.count), layer.name)
+        for layer in layers
+        if layer.grows or (windowed_as_full and layer.is_windowed)
+    ]
+    return total(parts, "kv_bytes_per_token_per_gpu")
+
+
+def fixed_sequence_bytes(layers: list[CacheLayer]) -> Bytes:
+    """Bytes per sequence that do not depend on its length (recurrent states)."""
+    parts = [bytes_of_copies(layer.state, layer.count) for layer in layers if layer.kind is CacheKind.STATE]
+    return total(parts, "state per sequence")
+
+
+def sequence_bytes(layers: list[CacheLayer], length: Tokens, encoder_tokens: Tokens, step_tokens: Tokens) -> Bytes:
+    """Cache of one sequence of a length: windows and states as they are, no paging.
+
+    ``step_tokens`` widens windows by what a step adds before the oldest tokens can go.
+    """
+    parts = [fixed_sequence_bytes(layers)]
+    for layer in layers:
+        if layer.kind is CacheKind.STATE:
+            continue
+        tokens = length
+        if layer.is_windowed and layer.window is not None:
+            tokens = windowed_tokens(length, widened(layer.window, step_tokens))
+        elif layer.kind is CacheKind.CROSS:
+            tokens = encoder_tokens
+        per_token = bytes_per_token_of_layers(layer.bytes_per_token, layer.count)
+        parts.append(named(sequence_cache_bytes(per_token, tokens), layer.name))
+    return total(parts, "cache of a sequence")
+
+
+def widened(window: Tokens, step_tokens: Tokens) -> Tokens:
+    """A window and the tokens of a step."""
+    return window if plain(step_tokens) == 0 else total([named(window, "window"), named(step_tokens, "step")], "window")
+
+
+def clamp(value: Count, least: Count, most: Count) -> Count:
+    """A plain number between two bounds."""
+    return maximum(least, minimum(value, most))
