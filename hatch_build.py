@@ -17,8 +17,9 @@ class IndexHook(BuildHookInterface):
         source = Path(self.root) / "src"
         sys.path.insert(0, str(source))
         try:
-            from llmsizer.catalog import index
+            from llmsizer.catalog.index import compile_records, write_compiled
+            from llmsizer.catalog.package_data import COMPILED_NAME, DATA
 
-            index.write_index(index.DATA / index.INDEX_NAME, index.compile_records(), index.source_hash())
+            write_compiled(DATA / COMPILED_NAME, compile_records())
         finally:
             sys.path.remove(str(source))

@@ -14,7 +14,7 @@ from llmsizer.blocks.attention import GroupedQuery
 from llmsizer.blocks.feed_forward import MixtureOfExperts
 from llmsizer.catalog.config_reader import MOST_LAYERS, Config
 from llmsizer.catalog.layers import VECTORS_PER_NORM, LayerPlan, Traits, decoder_plans
-from llmsizer.catalog.package_data import package_yaml
+from llmsizer.catalog.package_data import package_data
 from llmsizer.catalog.special_architectures import BUILDERS, SPECIAL_FIELDS
 from llmsizer.catalog.towers import build_towers
 from llmsizer.core.errors import CatalogError, nearest
@@ -26,7 +26,7 @@ TEXT_CONFIGS = ("text_config", "llm_config", "language_config", "thinker_config"
 @lru_cache(maxsize=1)
 def families() -> dict[str, dict[str, Any]]:
     """All model types with their conventions, defaults merged in."""
-    data = package_yaml("architectures.yaml").data
+    data = package_data("architectures.yaml")
     return {name: {**data["defaults"], **(traits or {})} for name, traits in data["families"].items()}
 
 

@@ -186,7 +186,7 @@ def load_catalog(paths: Sequence[str | Path] | str | Path | None = None) -> Cata
 def _load(overlays: tuple[Path, ...], stamps: tuple[Any, ...]) -> Catalog:
     records = index.built_in_records()
     if overlays:
-        from llmsizer.catalog.records import overlay
+        from llmsizer.catalog.validation import overlay
 
         for path in overlays:
             records = overlay(records, path)

@@ -8,7 +8,7 @@ from dataclasses import fields
 from functools import lru_cache
 from typing import Any
 
-from llmsizer.catalog.package_data import package_yaml
+from llmsizer.catalog.package_data import package_data
 from llmsizer.core.errors import InvalidQuestion, UnknownName
 from llmsizer.core.explain import Provenance, Source
 from llmsizer.core.quantities import Unit, parse_quantity
@@ -26,7 +26,7 @@ def version_key(text: str) -> Version:
 @lru_cache(maxsize=1)
 def engine_names() -> dict[str, str]:
     """Every name an engine answers to, with its id."""
-    data = package_yaml("engines.yaml").data["engines"]
+    data = package_data("engines.yaml")["engines"]
     return {name: key for key, entry in data.items() for name in (key, *(entry.get("aliases") or ()))}
 
 
@@ -46,7 +46,7 @@ def engine_profile(name: str, accelerator: Accelerator) -> EngineProfile:
 
 @lru_cache(maxsize=2048)
 def _resolve(engine: str, version: str, core: str, accelerator: Accelerator) -> EngineProfile:
-    document = package_yaml("engines.yaml").data
+    document = package_data("engines.yaml")
     entry = document["engines"][engine]
     if version and not re.search(r"\d", version):
         raise InvalidQuestion(f"engine version '{version[:40]}' has no number", f"for example: {engine}@{_newest(entry)}")

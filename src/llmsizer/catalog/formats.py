@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from llmsizer.catalog.package_data import package_yaml
+from llmsizer.catalog.package_data import package_data
 from llmsizer.core.errors import UnknownName
 from llmsizer.core.explain import Provenance, Source
 from llmsizer.schema.number_format import CacheFormat, MixRule, NumberFormat, QuantizationScheme
@@ -22,7 +22,7 @@ def _source(sources: Mapping[str, Any], key: str) -> Provenance:
 @lru_cache(maxsize=1)
 def number_formats() -> dict[str, NumberFormat]:
     """All weight formats by id."""
-    data = package_yaml("number_formats.yaml").data
+    data = package_data("number_formats.yaml")
     return {name: _format(name, entry, data["sources"]) for name, entry in data["formats"].items()}
 
 
@@ -36,7 +36,7 @@ def _format(name: str, entry: Mapping[str, Any], sources: Mapping[str, Any]) -> 
 @lru_cache(maxsize=1)
 def cache_formats() -> dict[str, CacheFormat]:
     """All cache formats by id."""
-    data = package_yaml("number_formats.yaml").data
+    data = package_data("number_formats.yaml")
     made = {}
     for name, entry in data["cache_formats"].items():
         fields = {key: value for key, value in entry.items() if key != "source"}
@@ -47,7 +47,7 @@ def cache_formats() -> dict[str, CacheFormat]:
 def cache_format(name: str) -> CacheFormat:
     """A cache format by id or alias."""
     known = cache_formats()
-    aliases = package_yaml("number_formats.yaml").data["cache_aliases"]
+    aliases = package_data("number_formats.yaml")["cache_aliases"]
     wanted = aliases.get(name, name)
     if wanted not in known:
         raise UnknownName("KV cache format", name, [*known, *aliases])
@@ -57,7 +57,7 @@ def cache_format(name: str) -> CacheFormat:
 @lru_cache(maxsize=1)
 def scheme_names() -> dict[str, str]:
     """Every name a scheme answers to, with its id; GGUF mixes as llama.cpp spells them."""
-    data = package_yaml("quantization_schemes.yaml").data
+    data = package_data("quantization_schemes.yaml")
     names: dict[str, str] = {}
     for section in (data["gguf"]["mixes"], data["schemes"]):
         for name, entry in section.items():
@@ -72,7 +72,7 @@ def quantization_scheme(name: str, gguf: bool = False) -> QuantizationScheme:
     names = scheme_names()
     if name in names and not (gguf and name.upper() in names):
         return _scheme(names[name])
-    mixes = package_yaml("quantization_schemes.yaml").data["gguf"]["mixes"]
+    mixes = package_data("quantization_schemes.yaml")["gguf"]["mixes"]
     fitting = [spelt for spelt in names if spelt.lower() == name.lower()]
     fitting.sort(key=lambda spelt: (names[spelt] in mixes) != gguf)
     if not fitting:
@@ -82,7 +82,7 @@ def quantization_scheme(name: str, gguf: bool = False) -> QuantizationScheme:
 
 @lru_cache(maxsize=256)
 def _scheme(name: str) -> QuantizationScheme:
-    data = package_yaml("quantization_schemes.yaml").data
+    data = package_data("quantization_schemes.yaml")
     if name in data["gguf"]["mixes"]:
         return _gguf(name, data)
     entry = data["schemes"][name]

@@ -1,63 +1,59 @@
-"""The compiled index of the built-in catalogs: validated records under the hash of their sources.
+"""The compiled form of the built-in catalogs: validated records that need no YAML and no validator.
 
-It exists so that a single estimate starts fast. It is looked for beside the package (wheels and
-editable installs write it when they are built) and in the user's cache folder; where its hash does
-not match the YAML files they are parsed and validated anew, and the cache is rewritten when it can be.
+Where its hash does not match the YAML files they are parsed and validated anew, and the user's cache
+is rewritten when it can be.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from llmsizer.catalog.package_data import CATALOGS, DATA, package_file
-from llmsizer.catalog.records import SECTIONS, Record, document_records
-
-SCHEMA = 1
-INDEX_NAME = "_index.json"
-
-
-def source_hash() -> str:
-    """The hash of the built-in catalog files, the architecture conventions and the index schema."""
-    digest = hashlib.sha256(str(SCHEMA).encode())
-    for name in (*CATALOGS, "architectures.yaml"):
-        digest.update(package_file(name).read_bytes())
-    return digest.hexdigest()
+from llmsizer.catalog.package_data import (
+    CATALOGS,
+    DOCUMENTS,
+    cache_file,
+    compiled,
+    package_yaml,
+    source_hash,
+)
+from llmsizer.catalog.records import SECTIONS, Record
 
 
 @lru_cache(maxsize=1)
-def built_in_records() -> dict[str, Mapping[str, Record]]:
-    """The records of the built-in catalogs, from the index when it is current."""
-    wanted = source_hash()
-    for path in (DATA / INDEX_NAME, _cache_file()):
-        if path is not None and (found := _read(path, wanted)) is not None:
-            return found
+def built_in_records() -> Mapping[str, Mapping[str, Record]]:
+    """The records of the built-in catalogs, from the compiled form when it is current."""
+    content = compiled()
+    if content is not None:
+        return {
+            section: _LazyRecords(content["entries"][section], content["aliases"][section]) for section in SECTIONS
+        }
     records = compile_records()
-    cache = _cache_file()
-    if cache is not None:
-        write_index(cache, records, wanted)
+    path = cache_file()
+    if path is not None:
+        write_compiled(path, records)
     return records
 
 
-def compile_records() -> dict[str, Mapping[str, Record]]:
+def compile_records() -> dict[str, dict[str, Record]]:
     """All built-in records, parsed and validated from the YAML files."""
-    from llmsizer.core.yaml import load_file
+    from llmsizer.catalog.validation import document_records
 
     merged: dict[str, dict[str, Record]] = {section: {} for section in SECTIONS}
     for name in CATALOGS:
-        for section, found in document_records(load_file(package_file(name))).items():
+        for section, found in document_records(package_yaml(name)).items():
             merged[section] |= found
-    return dict(merged)
+    return merged
 
 
-def write_index(path: Path, records: Mapping[str, Mapping[str, Record]], wanted: str) -> None:
-    """Writes the index atomically; silently not at all where the folder cannot be written."""
+def write_compiled(path: Path, records: Mapping[str, Mapping[str, Record]]) -> None:
+    """Writes the compiled form atomically; not at all where the folder cannot be written."""
+    import tempfile
+
     entries = {
         section: {
             name: json.dumps([record.data, record.sources, Path(record.file).name, record.lines])
@@ -65,27 +61,21 @@ def write_index(path: Path, records: Mapping[str, Mapping[str, Record]], wanted:
         }
         for section, found in records.items()
     }
-    aliases = {s: {n: r.aliases for n, r in found.items() if r.aliases} for s, found in records.items()}
+    content = {
+        "hash": source_hash(),
+        "documents": {name: package_yaml(name).data for name in DOCUMENTS},
+        "aliases": {s: {n: r.aliases for n, r in found.items() if r.aliases} for s, found in records.items()},
+        "entries": entries,
+    }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({"hash": wanted, "aliases": aliases, "entries": entries}, file)
-        os.replace(temporary, path)
+            json.dump(content, file)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
     except OSError:
         return
-
-
-def _read(path: Path, wanted: str) -> dict[str, Mapping[str, Record]] | None:
-    try:
-        content = json.loads(path.read_bytes())
-        if content["hash"] != wanted:
-            return None
-        return {
-            section: _LazyRecords(content["entries"][section], content["aliases"][section]) for section in SECTIONS
-        }
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 class _LazyRecords(Mapping[str, Record]):
@@ -101,7 +91,7 @@ class _LazyRecords(Mapping[str, Record]):
             self._decoded[name] = Record(data, (sources[0], sources[1]), file, lines)
         return self._decoded[name]
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[str]:
         return iter(self._encoded)
 
     def __len__(self) -> int:
@@ -115,8 +105,3 @@ class _LazyRecords(Mapping[str, Record]):
 def aliases_of(records: Mapping[str, Record], name: str) -> tuple[str, ...]:
     """The aliases of a record, however it is kept."""
     return records.aliases_of(name) if isinstance(records, _LazyRecords) else records[name].aliases
-
-
-def _cache_file() -> Path | None:
-    base = os.environ.get("XDG_CACHE_HOME") or (os.path.join(os.environ["HOME"], ".cache") if "HOME" in os.environ else "")
-    return Path(base) / "llmsizer" / f"catalog-{SCHEMA}.json" if base else None

@@ -1,21 +1,30 @@
-"""The YAML files that ship with the package, and the two catalogs at the top of the repository."""
+"""The YAML files that ship with the package, read from a compiled form when it is current.
+
+The compiled form is one JSON file under the hash of all the YAML files: their plain data, and the
+validated records of the catalogs. It exists so that a single estimate starts fast. It is looked for
+beside the package (wheels and editable installs write it when they are built) and in the user's
+cache folder.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from llmsizer.core.errors import CatalogError
-from llmsizer.core.yaml import Document, load_file
+
+if TYPE_CHECKING:
+    from llmsizer.core.yaml import Document
 
 DATA = Path(__file__).parent / "data"
 CATALOGS = ("hardware_catalog.yaml", "models_catalog.yaml")
-
-
-@lru_cache(maxsize=32)
-def package_yaml(name: str) -> Document:
-    """A YAML file of the package, parsed once."""
-    return load_file(package_file(name))
+DOCUMENTS = ("architectures.yaml", "engines.yaml", "number_formats.yaml", "quantization_schemes.yaml")
+COMPILED_NAME = "_index.json"
+SCHEMA = 2
 
 
 def package_file(name: str) -> Path:
@@ -27,3 +36,47 @@ def package_file(name: str) -> Path:
     if name in CATALOGS and top.exists():
         return top
     raise CatalogError(f"the installation lacks its data file '{name}'", hint="Reinstall llmsizer.")
+
+
+@lru_cache(maxsize=1)
+def source_hash() -> str:
+    """The hash of every YAML file of the package and the schema of the compiled form."""
+    digest = hashlib.sha256(str(SCHEMA).encode())
+    for name in (*CATALOGS, *DOCUMENTS):
+        digest.update(package_file(name).read_bytes())
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def compiled() -> dict[str, Any] | None:
+    """The compiled form, when one is found whose hash is current."""
+    for path in (DATA / COMPILED_NAME, cache_file()):
+        try:
+            content = json.loads(path.read_bytes()) if path is not None else {}
+        except (OSError, ValueError):
+            continue
+        if isinstance(content, dict) and content.get("hash") == source_hash():
+            return content
+    return None
+
+
+def cache_file() -> Path | None:
+    """Where the compiled form is cached for a user; None without a home."""
+    base = os.environ.get("XDG_CACHE_HOME") or (os.path.join(os.environ["HOME"], ".cache") if "HOME" in os.environ else "")
+    return Path(base) / "llmsizer" / f"catalog-{SCHEMA}.json" if base else None
+
+
+@lru_cache(maxsize=32)
+def package_data(name: str) -> Any:
+    """The plain data of a YAML file of the package."""
+    content = compiled()
+    if content is not None and name in content["documents"]:
+        return content["documents"][name]
+    return package_yaml(name).data
+
+
+def package_yaml(name: str) -> Document:
+    """A YAML file of the package, parsed, with its line numbers."""
+    from llmsizer.core.yaml import load_file
+
+    return load_file(package_file(name))
