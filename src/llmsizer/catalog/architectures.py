@@ -122,8 +122,5 @@ def _mtp(traits: Traits, plans: list[LayerPlan]) -> MultiTokenPrediction | None:
         attention = next((p.attention for p in plans if isinstance(p.attention, GroupedQuery)), attention)
         ffn = next((p.feed_forward for p in plans if isinstance(p.feed_forward, MixtureOfExperts)), ffn)
     norms = 2 * VECTORS_PER_NORM[traits["norm"]]
-    group = LayerGroup(
-        name="mtp", count=1, indices=frozenset(), attention=attention, feed_forward=ffn, norm_vectors=norms
-    )
+    group = LayerGroup(name="mtp", count=1, indices=frozenset(), attention=attention, feed_forward=ffn, norm_vectors=norms)
     return MultiTokenPrediction(count=count, layer=group)
-

@@ -124,9 +124,7 @@ def _resized(device: Accelerator, size: str) -> Accelerator:
             "Only devices with unified memory come in several sizes; override others in a catalog file.",
         )
     share = device.usable_memory / device.memory_capacity
-    return replace(
-        device, id=f"{device.id}@{size}", memory_capacity=memory, usable_memory=memory * share, driver_memory=None
-    )
+    return replace(device, id=f"{device.id}@{size}", memory_capacity=memory, usable_memory=memory * share, driver_memory=None)
 
 
 _SCHEME_SUFFIXES = {

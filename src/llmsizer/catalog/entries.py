@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from llmsizer.core.errors import CatalogError, nearest
 from llmsizer.core.explain import Provenance, Source
@@ -98,7 +98,8 @@ def validate(kind: type[T], data: Mapping[str, Any], document: Document, path: K
     from pydantic import ValidationError
 
     try:
-        return _adapter(kind).validate_python(dict(data))  # type: ignore[no-any-return]
+        adapter: Any = _adapter(kind)  # type: ignore[arg-type]
+        return cast(T, adapter.validate_python(dict(data)))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = tuple(part for part in first["loc"] if isinstance(part, (str, int)))

@@ -61,7 +61,7 @@ def scheme_names() -> dict[str, str]:
     names: dict[str, str] = {}
     for section in (data["gguf"]["mixes"], data["schemes"]):
         for name, entry in section.items():
-            names |= {answer: name for answer in (name, *(entry.get("aliases") or ()))}
+            names |= dict.fromkeys((name, *(entry.get("aliases") or ())), name)
     return names
 
 

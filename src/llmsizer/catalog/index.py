@@ -29,9 +29,7 @@ def built_in_records() -> Mapping[str, Mapping[str, Record]]:
     """The records of the built-in catalogs, from the compiled form when it is current."""
     content = compiled()
     if content is not None:
-        return {
-            section: _LazyRecords(content["entries"][section], content["aliases"][section]) for section in SECTIONS
-        }
+        return {section: _LazyRecords(content["entries"][section], content["aliases"][section]) for section in SECTIONS}
     records = compile_records()
     path = cache_file()
     if path is not None:

@@ -344,5 +344,3 @@ def _shared_width(traits: Traits, width: int) -> int | None:
         shared = traits.config.optional(traits.moe("shared_count"))
         return shared * width if shared is not None else None
     return None
-
-

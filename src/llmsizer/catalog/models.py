@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from llmsizer.catalog.architectures import build_model
 from llmsizer.catalog.config_reader import Config
@@ -18,7 +18,7 @@ class ModelEntry:
     """One model of a catalog file. ``mtp_embedding_copies``: embedding and head copies its
     multi-token-prediction modules bring into the checkpoint."""
 
-    __pydantic_config__ = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     config: dict[str, Any]
     aliases: tuple[str, ...] = ()
@@ -33,7 +33,7 @@ class ModelEntry:
 class ChecksEntry:
     """Published figures of a model; see the head of models_catalog.yaml."""
 
-    __pydantic_config__ = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     total_parameters: int | None = None
     tolerance: int = 0

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from llmsizer.catalog.config_reader import Config
 
@@ -27,7 +26,7 @@ def _fp8(config: Config) -> str:
     return "fp8_block" if config.has("weight_block_size") else "fp8"
 
 
-def _grouped(kind: str) -> Any:
+def _grouped(kind: str) -> Callable[[Config], str]:
     def read(config: Config) -> str:
         bits = config.integer("bits", config.optional("w_bit") or 4, most=16)
         key = "group_size" if config.has("group_size") else "q_group_size"
@@ -85,7 +84,7 @@ def _known(config: Config, name: str, key: str) -> str:
     return name
 
 
-_METHODS = {
+_METHODS: dict[str, Callable[[Config], str]] = {
     "fp8": _fp8, "fbgemm_fp8": lambda config: "fp8_channel", "gptq": _grouped("gptq"), "awq": _grouped("awq"),
     "bitsandbytes": _bitsandbytes, "compressed-tensors": _compressed, "mxfp4": lambda config: "mxfp4",
     "modelopt": _modelopt, "mlx": _mlx,

@@ -116,7 +116,12 @@ def mllama_plans(traits: Traits) -> list[LayerPlan]:
     own = grouped_query(traits, "full_attention")
     cross = replace(own, cross=True, cross_gates=True, qk_norm="head")
     return [
-        make_plan(traits, "cross" if index in crossing else "full_attention", cross if index in crossing else own, dense(traits))
+        make_plan(
+            traits,
+            "cross" if index in crossing else "full_attention",
+            cross if index in crossing else own,
+            dense(traits),
+        )
         for index in range(layer_count(traits))
     ]
 

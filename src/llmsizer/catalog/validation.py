@@ -59,7 +59,7 @@ def record(section: str, name: str, raw: Mapping[str, Any], document: Document, 
     if section == "accelerators":
         data = _with_usable_memory(data, found, document, path)
         provenance = Provenance(provenance.default, found)
-    noun = validate(NOUNS[section], {**data, "id": name}, document, path)
+    noun: Any = validate(NOUNS[section], {**data, "id": name}, document, path)
     _check_finite(noun, document, path)
     return Record(_plain(noun), _sources(provenance), document.file)
 
@@ -171,11 +171,14 @@ def _overridden(
         kept |= {each: found.get(each, source) for each in names}
     if section == "models":
         config = data.pop("config", {})
-        kept |= {key: source for key in config}
+        kept |= dict.fromkeys(config, source)
         merged = {**below.data, **data, "config": {**below.data["config"], **config}}
         return _model_record(name, merged, Provenance(Source(*default), kept), document)
     typed = _in_base_units(section, {**data}, document, path)
-    merged = {**below.data, **{k: {**below.data.get(k, {}), **v} if isinstance(v, dict) else v for k, v in typed.items()}}
+    merged = {
+        **below.data,
+        **{k: {**below.data.get(k, {}), **v} if isinstance(v, dict) else v for k, v in typed.items()},
+    }
     if section == "accelerators" and "memory_capacity" in typed and "usable_memory" not in typed:
         share = below.data["usable_memory"] / below.data["memory_capacity"]
         merged["usable_memory"] = typed["memory_capacity"] * share
@@ -189,7 +192,7 @@ def _in_base_units(section: str, data: dict[str, Any], document: Document, path:
     for item in fields(NOUNS[section]):
         if item.name in _STAND_IN:
             stand_in[item.name] = _STAND_IN[item.name]
-    noun = validate(NOUNS[section], {**stand_in, **data, "id": "override"}, document, path)
+    noun: Any = validate(NOUNS[section], {**stand_in, **data, "id": "override"}, document, path)
     _check_finite(noun, document, path)
     plain = _plain(noun)
     return {key: plain[key] for key in data if key in plain}
@@ -201,5 +204,3 @@ _STAND_IN: dict[str, Any] = {
     "base_clock": "1 Hz", "boost_clock": "1 Hz", "memory_channels": 1, "memory_transfers": "1 Hz",
     "operations_per_clock_per_core": {}, "provider": "x", "accelerator": "x", "accelerators": 1,
 }  # fmt: skip
-
-

@@ -76,8 +76,7 @@ def nearest(name: str, known: Iterable[str], count: int = 4) -> list[str]:
         lowered = candidate.lower()
         tail = lowered.rsplit("/", 1)[-1]
         score = max(
-            SequenceMatcher(None, wanted, lowered).quick_ratio() and
-            SequenceMatcher(None, wanted, lowered).ratio(),
+            SequenceMatcher(None, wanted, lowered).quick_ratio() and SequenceMatcher(None, wanted, lowered).ratio(),
             SequenceMatcher(None, wanted.rsplit("/", 1)[-1], tail).ratio(),
         )
         if wanted and (wanted in lowered):

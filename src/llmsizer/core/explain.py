@@ -15,7 +15,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from llmsizer.core.errors import UnitError
 from llmsizer.core.numerics import total_of
-from llmsizer.core.quantities import Unit, same_dimension
+from llmsizer.core.quantities import Number, Unit, same_dimension
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -133,10 +133,7 @@ class Formula(Generic[P, R]):
         given = dict(zip(names, args, strict=False)) | kwargs
         for name, default in zip(names[len(names) - len(defaults) :], defaults, strict=True):
             given.setdefault(name, default)
-        inputs = {
-            name: _as_value(given[name], wanted, name, self.__name__)
-            for name, wanted in zip(names, units, strict=True)
-        }
+        inputs = {name: _as_value(given[name], wanted, name, self.__name__) for name, wanted in zip(names, units, strict=True)}
         number = self.function(**{name: value.number for name, value in inputs.items()})  # type: ignore
         return Value(number, unit, self.__name__, Derivation(self, inputs))
 
@@ -186,16 +183,16 @@ def _compatible(unit: str, wanted: str) -> bool:
     return (unit == "1" and countable(wanted)) or (wanted == "1" and countable(unit))
 
 
-def total(values: Sequence[Any], name: str) -> Any:
+def total(values: Sequence[Any], name: str) -> Number:
     """The sum of like things (layers, budget parts, cost items), plain or explained.
 
     >>> total([1.0, 2.0], "parts")
     3.0
     """
     if Value not in map(type, values):
-        return total_of(values)
+        return cast("Number", total_of(values))
     if len(values) == 1:
-        return named(values[0], name)
+        return cast("Number", named(values[0], name))
     unit = next(value.unit for value in values if type(value) is Value)
     inputs: dict[str, Value] = {}
     for position, given in enumerate(values):
@@ -205,19 +202,23 @@ def total(values: Sequence[Any], name: str) -> Any:
             key = f"{value.name} ({position + 1})"
             position += 1
         inputs[key] = value
-    return Value(total_of([v.number for v in inputs.values()]), unit, name, Derivation(None, inputs))
+    return cast("Number", Value(total_of([v.number for v in inputs.values()]), unit, name, Derivation(None, inputs)))
 
 
-def named(value: Any, name: str) -> Any:
+def named(value: T, name: str) -> T:
     """The same value under the name it has in this place; numbers pass through."""
-    if type(value) is not Value:
-        return value
-    return Value(value.number, value.unit, name, value.origin)
+    given: Any = value
+    return cast(T, Value(given.number, given.unit, name, given.origin)) if type(given) is Value else value
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any) -> float:
     """The number of a Value; numbers pass through."""
-    return value.number if type(value) is Value else value
+    return cast(float, value.number if type(value) is Value else value)
+
+
+def is_explained(value: Any) -> bool:
+    """Whether a number comes with its derivation."""
+    return type(value) is Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,16 +237,23 @@ class _View:
     """A noun seen through ``lift``: its numbers are Values, its methods run on the view."""
 
     __slots__ = ("_noun", "_provenance")
+    _noun: Any
+    _provenance: Provenance
 
     def __init__(self, noun: Any, provenance: Provenance) -> None:
         object.__setattr__(self, "_noun", noun)
         object.__setattr__(self, "_provenance", provenance)
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """The noun's class, so that ``isinstance`` sees through the view."""
+        return type(self._noun)
+
     def __getattr__(self, name: str) -> Any:
         noun = self._noun
         attribute = getattr(type(noun), name, None)
         if isinstance(attribute, property):
-            return attribute.fget(self)  # type: ignore[misc]
+            return attribute.fget(self)  # type: ignore[misc, unused-ignore]
         if callable(attribute) and not isinstance(attribute, type):
             return attribute.__get__(self, type(noun))
         return _lifted(getattr(noun, name), name, type(noun), self._provenance)

@@ -19,7 +19,7 @@ _PLAIN = {float, int, bool}
 def maximum(first: Number, second: Number) -> Number:
     """The larger of two numbers, elementwise."""
     if type(first) in _PLAIN and type(second) in _PLAIN:
-        return first if first >= second else second  # type: ignore[operator]
+        return first if first >= second else second
     import numpy as np
 
     return np.maximum(first, second)
@@ -28,7 +28,7 @@ def maximum(first: Number, second: Number) -> Number:
 def minimum(first: Number, second: Number) -> Number:
     """The smaller of two numbers, elementwise."""
     if type(first) in _PLAIN and type(second) in _PLAIN:
-        return first if first <= second else second  # type: ignore[operator]
+        return first if first <= second else second
     import numpy as np
 
     return np.minimum(first, second)
@@ -50,8 +50,8 @@ _SNAP = 1e-9
 
 def ceil(number: Number) -> Number:
     """The next integer up, elementwise."""
-    if type(number) in _PLAIN:
-        return float(math.ceil(number - abs(number) * _SNAP)) if math.isfinite(number) else number  # type: ignore
+    if isinstance(number, (float, int)):
+        return float(math.ceil(number - abs(number) * _SNAP)) if math.isfinite(number) else number
     import numpy as np
 
     return np.ceil(number - np.abs(number) * _SNAP)
@@ -59,8 +59,8 @@ def ceil(number: Number) -> Number:
 
 def floor(number: Number) -> Number:
     """The next integer down, elementwise."""
-    if type(number) in _PLAIN:
-        return float(math.floor(number + abs(number) * _SNAP)) if math.isfinite(number) else number  # type: ignore
+    if isinstance(number, (float, int)):
+        return float(math.floor(number + abs(number) * _SNAP)) if math.isfinite(number) else number
     import numpy as np
 
     return np.floor(number + np.abs(number) * _SNAP)
@@ -74,7 +74,7 @@ def power(base: Number, exponent: Number) -> Number:
 def log(number: Number) -> Number:
     """The natural logarithm, elementwise."""
     if type(number) in _PLAIN:
-        return math.log(number)  # type: ignore[arg-type]
+        return math.log(number)
     import numpy as np
 
     return np.log(number)
@@ -83,7 +83,7 @@ def log(number: Number) -> Number:
 def exp(number: Number) -> Number:
     """The exponential, elementwise."""
     if type(number) in _PLAIN:
-        return math.exp(number)  # type: ignore[arg-type]
+        return math.exp(number)
     import numpy as np
 
     return np.exp(number)
@@ -92,7 +92,7 @@ def exp(number: Number) -> Number:
 def log1p(number: Number) -> Number:
     """``log(1 + number)``, elementwise, exact for small numbers."""
     if type(number) in _PLAIN:
-        return math.log1p(number)  # type: ignore[arg-type]
+        return math.log1p(number)
     import numpy as np
 
     return np.log1p(number)
@@ -101,7 +101,7 @@ def log1p(number: Number) -> Number:
 def expm1(number: Number) -> Number:
     """``exp(number) - 1``, elementwise, exact for small numbers."""
     if type(number) in _PLAIN:
-        return math.expm1(number)  # type: ignore[arg-type]
+        return math.expm1(number)
     import numpy as np
 
     return np.expm1(number)
@@ -110,7 +110,7 @@ def expm1(number: Number) -> Number:
 def sqrt(number: Number) -> Number:
     """The square root, elementwise."""
     if type(number) in _PLAIN:
-        return math.sqrt(number)  # type: ignore[arg-type]
+        return math.sqrt(number)
     import numpy as np
 
     return np.sqrt(number)

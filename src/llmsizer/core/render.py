@@ -158,6 +158,4 @@ def _wrapped(line: str, width: int) -> str:
     if len(line) <= width:
         return line
     indent = len(line) - len(line.lstrip()) + 4
-    return "\n".join(
-        textwrap.wrap(line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
-    )
+    return "\n".join(textwrap.wrap(line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False))

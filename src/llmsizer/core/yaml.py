@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from llmsizer.core.errors import CatalogError
 
@@ -101,7 +101,7 @@ def _loader() -> Any:
     class Loader(base):  # type: ignore[misc]
         """CSafeLoader whose implicit resolvers read every number as people write it."""
 
-        yaml_implicit_resolvers = {
+        yaml_implicit_resolvers: ClassVar[Any] = {
             first: [(tag, rule) for tag, rule in rules if not tag.endswith((":float", ":timestamp", ":bool"))]
             for first, rules in base.yaml_implicit_resolvers.items()
         }
@@ -153,6 +153,4 @@ class _Builder:
             return self.scalars.construct_object(node)
         except Exception as error:
             line = node.start_mark.line + 1
-            raise CatalogError(
-                f"cannot read '{node.value[:40]}'", file=self.file, line=line, field=dotted(path)
-            ) from error
+            raise CatalogError(f"cannot read '{node.value[:40]}'", file=self.file, line=line, field=dotted(path)) from error

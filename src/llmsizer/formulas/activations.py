@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from llmsizer.core.explain import formula
-from llmsizer.core.numerics import maximum
+from llmsizer.core.numerics import maximum, minimum
 from llmsizer.core.quantities import Bytes, Count, Elements, ElementsPerToken, Tokens, Unit
 from llmsizer.core.units import BYTES_PER_BIT, ONE_ELEMENT
 
@@ -13,7 +13,9 @@ BytesPerLogit = Annotated[float, Unit("byte/element")]
 
 
 @formula(reference="live tensors of a decoder layer at its feed-forward: copies of the hidden state, and the block's own")
-def live_elements_per_token(hidden_copies: Count, hidden_size: ElementsPerToken, block_width: ElementsPerToken) -> ElementsPerToken:
+def live_elements_per_token(
+    hidden_copies: Count, hidden_size: ElementsPerToken, block_width: ElementsPerToken
+) -> ElementsPerToken:
     """Elements per token alive at once while a layer runs.
 
     >>> live_elements_per_token(3, 4096, 43008)
@@ -52,6 +54,16 @@ def routed_width(
     22528
     """
     return experts_per_token * (maximum(projected, hidden_size) + activated)
+
+
+@formula(reference="vLLM fused_moe: a long step is worked through in chunks, which bounds the workspace")
+def chunked_width(width: ElementsPerToken, tokens: Tokens, chunk: Tokens) -> ElementsPerToken:
+    """Elements per token of a workspace that holds at most a chunk of the tokens.
+
+    >>> chunked_width(1000.0, 65536, 32768)
+    500.0
+    """
+    return width * minimum(1, chunk / tokens)
 
 
 @formula(reference="attention: queries, keys, values and the output of a layer")

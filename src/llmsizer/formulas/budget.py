@@ -50,14 +50,20 @@ def static_pool_bytes(usable_memory: Bytes, non_torch: Bytes, memory_fraction: F
 
 @formula(reference="SGLang server_args.py, _handle_gpu_memory_settings")
 def dynamic_reserve(
-    chunked_prefill_tokens: Tokens, graph_batch: Count, devices: Count, attention_dp_batch: Count, floor_mebibytes: Count
+    chunked_prefill_tokens: Tokens,
+    graph_batch: Count,
+    devices: Count,
+    attention_dp_batch: Count,
+    floor_mebibytes: Count,
 ) -> Bytes:
     """Memory SGLang keeps free of weights and cache when no fraction is given.
 
     >>> dynamic_reserve(8192, 256, 1, 0, 10240) / 2**20
     13440.0
     """
-    wanted = 512 + 1.5 * maximum(chunked_prefill_tokens / ONE_TOKEN, 2048) + 2 * graph_batch + devices * 128 + 3 * attention_dp_batch
+    wanted = (
+        512 + 1.5 * maximum(chunked_prefill_tokens / ONE_TOKEN, 2048) + 2 * graph_batch + devices * 128 + 3 * attention_dp_batch
+    )
     return maximum(wanted, floor_mebibytes) * MEBIBYTES
 
 

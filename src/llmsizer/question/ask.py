@@ -44,8 +44,7 @@ def _length_notes(case: Case, memory: MemoryEstimate) -> list[str]:
     flag = case.engine.flags.get("max_model_len", "max_model_len")
     longest = int(plain(memory.max_context_tokens))
     return [
-        f"{case.engine.title} refuses to start with its default length of {case.max_model_len:,} tokens: "
-        f"add {flag} {longest}"
+        f"{case.engine.title} refuses to start with its default length of {case.max_model_len:,} tokens: add {flag} {longest}"
     ]
 
 

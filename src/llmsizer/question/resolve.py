@@ -118,14 +118,14 @@ def _model(words: Words, catalog: Catalog) -> tuple[Model, QuantizationScheme | 
 
 
 def _is_path(text: str) -> bool:
-    return text.endswith((".json", ".gguf", ".safetensors")) or text.startswith((".", "/", "~")) or (
-        "/" in text and Path(text).exists()
+    return (
+        text.endswith((".json", ".gguf", ".safetensors"))
+        or text.startswith((".", "/", "~"))
+        or ("/" in text and Path(text).exists())
     )
 
 
-def _scheme(
-    words: Words, model: Model, engine: EngineProfile, catalog: Catalog, notes: list[str]
-) -> QuantizationScheme:
+def _scheme(words: Words, model: Model, engine: EngineProfile, catalog: Catalog, notes: list[str]) -> QuantizationScheme:
     from llmsizer.catalog.formats import quantization_scheme
 
     only_gguf = engine.schemes == ("gguf",)
@@ -160,9 +160,7 @@ def supports_scheme(engine: EngineProfile, scheme: QuantizationScheme) -> bool:
     return any(fnmatchcase(scheme.id, pattern) for pattern in engine.schemes)
 
 
-def _dtype(
-    words: Words, model: Model, scheme: QuantizationScheme, accelerator: Accelerator, notes: list[str]
-) -> str:
+def _dtype(words: Words, model: Model, scheme: QuantizationScheme, accelerator: Accelerator, notes: list[str]) -> str:
     chosen = DTYPES[checked_choice("dtype", str(words.dtype), list(DTYPES))]
     if chosen == "auto":
         chosen = scheme.id if scheme.id in {"bf16", "fp16", "fp32"} and words.quantization else model.torch_dtype
@@ -195,7 +193,8 @@ def _cache_formats(words: Words, engine: EngineProfile, dtype: str) -> tuple[Cac
     for stored in formats:
         if stored.id not in engine.cache_formats:
             raise UnsupportedCombination(
-                f"{engine.title} {engine.version} has no '{stored.id}' KV cache", f"it has: {', '.join(engine.cache_formats)}"
+                f"{engine.title} {engine.version} has no '{stored.id}' KV cache",
+                f"it has: {', '.join(engine.cache_formats)}",
             )
     return formats[0], formats[-1]
 
@@ -267,7 +266,12 @@ def _batched_tokens(words: Words, engine: EngineProfile, length: int, found: dic
 
 
 def _fraction(
-    words: Words, engine: EngineProfile, accelerator: Accelerator, parallel: Parallel, tokens: int, found: dict[str, Source]
+    words: Words,
+    engine: EngineProfile,
+    accelerator: Accelerator,
+    parallel: Parallel,
+    tokens: int,
+    found: dict[str, Source],
 ) -> float:
     if words.gpu_memory_utilization is not None:
         found["memory_fraction"] = QUESTION
@@ -282,7 +286,8 @@ def static_fraction(engine: EngineProfile, accelerator: Accelerator, parallel: P
     """SGLang's default static fraction on a device."""
     total = float(accelerator.driver_memory or accelerator.usable_memory) / 2**20
     tier: dict[str, Any] = next(
-        (dict(tier) for tier in engine.memory_tiers if total < float(str(tier["under_mib"]))), dict(engine.memory_tiers[-1])
+        (dict(tier) for tier in engine.memory_tiers if total < float(str(tier["under_mib"]))),
+        dict(engine.memory_tiers[-1]),
     )
     batch = tier["graph_batch_large_tp"] if parallel.tensor_parallel_size >= 4 else tier["graph_batch"]
     attention_dp = batch if parallel.data_parallel_size > 1 else 0
@@ -345,8 +350,10 @@ def _draft(words: Words, model: Model, catalog: Catalog) -> Draft | None:
     if not words.speculative:
         return None
     text = words.speculative
-    given = {"method": text} if isinstance(text, str) else _mapping(
-        "speculative", text, {"method", "model", "num_speculative_tokens", "acceptance", "quantization"}
+    given = (
+        {"method": text}
+        if isinstance(text, str)
+        else _mapping("speculative", text, {"method", "model", "num_speculative_tokens", "acceptance", "quantization"})
     )
     name = given.get("model")
     method = checked_choice("speculative.method", str(given.get("method", "draft" if name else "ngram")),

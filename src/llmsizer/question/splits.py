@@ -21,8 +21,7 @@ def check_split(model: Model, parallel: Parallel) -> None:
         raise UnsupportedCombination(f"--tensor-parallel-size {tp}: {problem}", f"{model.id} allows: {legal}")
     if parallel.pipeline_parallel_size > model.num_hidden_layers:
         raise UnsupportedCombination(
-            f"--pipeline-parallel-size {parallel.pipeline_parallel_size}: {model.id} has only "
-            f"{model.num_hidden_layers} layers"
+            f"--pipeline-parallel-size {parallel.pipeline_parallel_size}: {model.id} has only {model.num_hidden_layers} layers"
         )
     routed = [group.feed_forward for group in model.layers if is_routed(group)]
     if parallel.enable_expert_parallel and not routed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from llmsizer.core.explain import Provenance
 from llmsizer.core.quantities import (
@@ -28,7 +28,7 @@ class Accelerator:
     another; ``pair_bandwidth`` is what two devices get where it differs (Infinity Fabric meshes).
     """
 
-    __pydantic_config__ = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     id: str
     name: str
@@ -87,7 +87,7 @@ class Accelerator:
 class Processor:
     """A host processor with its memory."""
 
-    __pydantic_config__ = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     id: str
     name: str
@@ -113,7 +113,7 @@ class Processor:
 class Node:
     """A machine as it is sold or rented: so many accelerators, host memory, network."""
 
-    __pydantic_config__ = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     id: str
     provider: str
@@ -135,7 +135,7 @@ class Node:
 class Architecture:
     """Operations one unit (SM, CU …) does per clock: a check of the published peaks."""
 
-    __pydantic_config__ = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     id: str
     unit: str

@@ -86,9 +86,9 @@ class Model:
     encoder_tokens: Count | None = None
     mtp: MultiTokenPrediction | None = None
     aliases: tuple[str, ...] = ()
-    checks: Checks = Checks()
+    checks: Checks = field(default_factory=Checks)
     tied_head_stored: bool = False
     notes: str = ""
     unverified: tuple[str, ...] = ()
     config: Mapping[str, object] = field(default_factory=dict)
-    provenance: Provenance = Provenance()
+    provenance: Provenance = field(default_factory=Provenance)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from llmsizer.core.explain import Provenance
 from llmsizer.core.quantities import Count
@@ -13,7 +14,7 @@ from llmsizer.core.quantities import Count
 class NumberFormat:
     """How one tensor is stored; see the head of ``number_formats.yaml`` for the fields."""
 
-    __pydantic_config__ = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     id: str
     bits: Count
@@ -36,7 +37,7 @@ class CacheFormat:
     """How one cached key or value element is stored: ``bits`` each, ``head_bytes`` more per token
     and head for keys and for values, ``scale_group`` elements sharing one byte of scale."""
 
-    __pydantic_config__ = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     id: str
     bits: Count
@@ -49,7 +50,7 @@ class CacheFormat:
 class MixRule:
     """One line of a GGUF mix: which tensor, in which layers, under which condition, gets what."""
 
-    __pydantic_config__ = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     tensor: str
     format: str

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from llmsizer.blocks.attention import Attention, GroupedQuery, Latent
 from llmsizer.core.explain import named, plain, total
 from llmsizer.core.numerics import ceil
 from llmsizer.core.quantities import Bytes, Count, Tokens
@@ -77,9 +78,7 @@ def _static_pool(case: Case, stage: Stage, weights: Bytes) -> Division:
     graphs live in the rest."""
     non_torch = _non_torch(case)
     budget = named(static_pool_bytes(case.accelerator.usable_memory, non_torch, case.memory_fraction), "budget_bytes")
-    return Division(
-        activation_bytes(case, stage), non_torch, _graphs(case, stage), budget, left_for_cache(budget, weights)
-    )
+    return Division(activation_bytes(case, stage), non_torch, _graphs(case, stage), budget, left_for_cache(budget, weights))
 
 
 def _of_remaining(case: Case, stage: Stage, weights: Bytes) -> Division:
@@ -107,7 +106,12 @@ def _llama_cpp(case: Case, stage: Stage, weights: Bytes) -> Division:
     taken = total([weights, buffer, non_torch], "taken")
     left = left_for_cache(case.accelerator.usable_memory, taken)
     return Division(
-        buffer, non_torch, 0.0, named(case.accelerator.usable_memory, "budget_bytes"), left, contiguous_cache(case, stage)
+        buffer,
+        non_torch,
+        0.0,
+        named(case.accelerator.usable_memory, "budget_bytes"),
+        left,
+        contiguous_cache(case, stage),
     )
 
 
@@ -134,23 +138,24 @@ def compute_buffer(case: Case, stage: Stage) -> Bytes:
     fused = fused_compute_buffer(micro, vocabulary, case.model.hidden_size)
     if case.flash_attention:
         return named(fused, "activation_bytes")
-    scores = [_score_buffer(case, group, micro) for group in case.model.layers if _is_attention(group.attention)]
+    scores = [
+        _score_buffer(case, group.attention, micro)
+        for group in case.model.layers
+        if isinstance(group.attention, (GroupedQuery, Latent))
+    ]
     return named(max([fused, *scores], key=plain), "activation_bytes")
 
 
-def _is_attention(attention: object) -> bool:
-    return getattr(attention, "kind", "") in {"grouped_query", "latent"}
-
-
-def _score_buffer(case: Case, group: object, micro: Count) -> Bytes:
-    attention = group.attention  # type: ignore[attr-defined]
-    dim = attention.head_dim if attention.kind == "grouped_query" else attention.v_head_dim
-    windows = any(getattr(each.attention, "sliding_window", None) is not None for each in case.model.layers)
+def _score_buffer(case: Case, attention: GroupedQuery | Latent, micro: Count) -> Bytes:
+    dim = attention.head_dim if isinstance(attention, GroupedQuery) else attention.v_head_dim
     query = heads_width(attention.num_attention_heads, dim)
     context = _padded(case.max_model_len, case.block_size)
-    return score_compute_buffer(
-        micro, context, attention.num_attention_heads, case.model.hidden_size, query, 2 if windows else 1
-    )
+    masks = 2 if any(_is_windowed(group.attention) for group in case.model.layers) else 1
+    return score_compute_buffer(micro, context, attention.num_attention_heads, case.model.hidden_size, query, masks)
+
+
+def _is_windowed(attention: Attention | None) -> bool:
+    return isinstance(attention, GroupedQuery) and attention.sliding_window is not None
 
 
 ACCOUNTING: dict[str, Callable[[Case, Stage, Bytes], Division]] = {

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from llmsizer.blocks.operation import Kind, Operation, Role, Split, Weight
-from llmsizer.core.explain import Value, named, plain, total
+from llmsizer.blocks.attention import GroupedQuery, Latent
+from llmsizer.blocks.feed_forward import MixtureOfExperts
+from llmsizer.blocks.operation import Kind, Operation, Role, Split
+from llmsizer.core.explain import named, plain, total
 from llmsizer.core.quantities import Bytes, Count
 from llmsizer.formulas.activations import (
     activation_peak_bytes,
     attention_width,
+    chunked_width,
     forward_peak_bytes,
     gated_width,
     live_elements_per_token,
@@ -32,7 +35,11 @@ def activation_bytes(case: Case, stage: Stage) -> Bytes:
     forward = total([named(forward_bytes(case, stage), "forward pass")], "forward peak")
     if not (stage.is_last and case.model.lm_head) or not plain(case.engine.sampler_bytes_per_logit):
         return named(forward, "activation_bytes")
-    rows = min((case.max_num_seqs, case.max_num_batched_tokens), key=plain) if plain(case.max_num_batched_tokens) else case.max_num_seqs
+    rows = (
+        min((case.max_num_seqs, case.max_num_batched_tokens), key=plain)
+        if plain(case.max_num_batched_tokens)
+        else case.max_num_seqs
+    )
     sampler = sampler_peak_bytes(case.engine.sampler_bytes_per_logit, rows, case.model.vocab_size)
     return named(activation_peak_bytes(forward, sampler), "activation_bytes")
 
@@ -81,19 +88,12 @@ def _block_widths(case: Case, stack: Stack) -> list[Count]:
 
 def _routed(case: Case, operation: Operation, group: LayerGroup) -> Count:
     ffn = group.feed_forward
-    assert ffn is not None and ffn.kind == "mixture_of_experts"
+    assert isinstance(ffn, MixtureOfExperts)
     ups = [weight for weight in operation.weights if weight.split is Split.COLUMN]
     share = rank_shape(ups[0], case.parallel, 1).out_features
     projected = joint_width(share, share) if len(ups) > 1 else share
-    routed = routed_width(ffn.num_experts_per_tok, projected, _expert_hidden(ups[0]), share)
-    tokens = plain(_step_tokens(case))
-    if tokens <= MOE_CHUNK_TOKENS or type(routed) is Value:
-        return routed
-    return routed * (MOE_CHUNK_TOKENS / tokens)
-
-
-def _expert_hidden(up: Weight) -> Count:
-    return up.in_features
+    routed = routed_width(ffn.num_experts_per_tok, projected, ups[0].in_features, share)
+    return chunked_width(routed, _step_tokens(case), MOE_CHUNK_TOKENS)
 
 
 def _tower_peak(case: Case, stack: Stack) -> Bytes:
@@ -108,11 +108,6 @@ def _scores(case: Case, stage: Stage, tokens: Count) -> Bytes:
     heads = 0.0
     for stack in lower(case.model).layers:
         attention = stack.group.attention if stack.group is not None else None
-        if attention is not None and attention.kind in {"grouped_query", "latent"} and stage.layers_of(stack):
-            heads = max(heads, plain(attention.num_attention_heads) / case_tp(case))
+        if isinstance(attention, (GroupedQuery, Latent)) and stage.layers_of(stack):
+            heads = max(heads, plain(attention.num_attention_heads) / plain(case.parallel.tensor_parallel_size))
     return score_matrix_bytes(heads, tokens, case.max_model_len, 32)
-
-
-def case_tp(case: Case) -> float:
-    """The tensor-parallel size as a plain number."""
-    return float(plain(case.parallel.tensor_parallel_size))

@@ -99,7 +99,11 @@ def find_value(root: Mapping[str, Any], path: str, case: Case) -> Value:
         raise UnknownName("number", path, [], f"It has parts: {names}")
     if isinstance(found, (str, bool, tuple)) or found is None:
         raise UnknownName("number", path, [], "It is no number.")
-    return found if isinstance(found, Value) else Value(found, _unit_of(path), walked[-1], Source("found by search over the formulas above"))
+    return (
+        found
+        if isinstance(found, Value)
+        else Value(found, _unit_of(path), walked[-1], Source("found by search over the formulas above"))
+    )
 
 
 def _unit_of(path: str) -> str:
@@ -142,5 +146,3 @@ def memory_evidence(case: Case, interval: tuple[float, float] | None) -> Evidenc
     tier = worst_tier([each for _, each in found])
     weakest = next((name for name, each in found if each == tier), "")
     return Evidence(tier, weakest if tier != "specified" else "", interval)
-
-

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from llmsizer.blocks.operation import CacheKind, CacheShape, StateTensor
 from llmsizer.core.explain import named, plain, total
-from llmsizer.core.numerics import maximum, minimum
 from llmsizer.core.quantities import Bytes, BytesPerToken, Count, Tokens
 from llmsizer.formulas.kv_cache import (
     aligned_width,
@@ -79,24 +78,14 @@ def _per_token(case: Case, shape: CacheShape) -> BytesPerToken:
         latent = _encoded(cache_elements_per_token(shape.heads, width, 0), 1, case.cache_format)
         if shape.index_dim is None:
             return latent
-        return total([*latent_parts(latent), index_bytes_per_token(shape.index_dim)], "latent and index")
+        return total([named(latent, "latent"), index_bytes_per_token(shape.index_dim)], "latent and index")
     heads = rank_share(shape.heads, shape.heads, case.parallel.tensor_parallel_size)
-    if case.cache_format is case.value_format or plain_ids(case):
+    if case.cache_format.id == case.value_format.id:
         elements = cache_elements_per_token(heads, shape.key_dim, shape.value_dim)
         return _encoded(elements, heads, case.cache_format)
     keys = _encoded(cache_elements_per_token(heads, shape.key_dim, 0), heads, case.cache_format)
     values = _encoded(cache_elements_per_token(heads, 0, shape.value_dim), heads, case.value_format)
     return total([named(keys, "keys"), named(values, "values")], "cache_bytes_per_token")
-
-
-def latent_parts(latent: BytesPerToken) -> list[BytesPerToken]:
-    """The latent as the first part of a sum."""
-    return [named(latent, "latent")]
-
-
-def plain_ids(case: Case) -> bool:
-    """Whether keys and values are stored alike."""
-    return case.cache_format.id == case.value_format.id
 
 
 def _encoded(elements: Count, heads: Count, stored: CacheFormat) -> BytesPerToken:
@@ -154,8 +143,3 @@ def sequence_bytes(layers: list[CacheLayer], length: Tokens, encoder_tokens: Tok
 def widened(window: Tokens, step_tokens: Tokens) -> Tokens:
     """A window and the tokens of a step."""
     return window if plain(step_tokens) == 0 else total([named(window, "window"), named(step_tokens, "step")], "window")
-
-
-def clamp(value: Count, least: Count, most: Count) -> Count:
-    """A plain number between two bounds."""
-    return maximum(least, minimum(value, most))

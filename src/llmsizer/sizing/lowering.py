@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
+from llmsizer.blocks.feed_forward import MixtureOfExperts
 from llmsizer.blocks.operation import (
     CacheShape,
     Kind,
@@ -91,9 +92,7 @@ def _embedding(model: Model) -> Stack:
     table = Weight("embed_tokens", Role.EMBEDDING, model.hidden_size, rows, split=Split.VOCABULARY)
     weights = [table]
     if model.position_rows is not None:
-        weights.append(
-            Weight("embed_positions", Role.EMBEDDING, model.hidden_size, model.position_rows, quantizable=False)
-        )
+        weights.append(Weight("embed_positions", Role.EMBEDDING, model.hidden_size, model.position_rows, quantizable=False))
     if model.embedding_norm_vectors is not None:
         weights.append(vector("embedding_norm", model.hidden_size, model.embedding_norm_vectors))
     weights += model.extra
@@ -105,9 +104,7 @@ def _head(model: Model) -> Stack:
     operations = [Operation("final_norm", Kind.POINTWISE, (norm,))]
     if model.lm_head and not model.tie_word_embeddings:
         bias = model.vocab_size if model.lm_head_bias else None
-        matrix = Weight(
-            "lm_head", Role.LM_HEAD, model.hidden_size, model.vocab_size, bias=bias, split=Split.VOCABULARY
-        )
+        matrix = Weight("lm_head", Role.LM_HEAD, model.hidden_size, model.vocab_size, bias=bias, split=Split.VOCABULARY)
         operations.append(Operation("lm_head", Kind.LINEAR, (matrix,)))
     return Stack("head", 1, frozenset(), tuple(operations))
 
@@ -171,6 +168,6 @@ def _active_stack(stack: Stack) -> Elements:
 def _active_operation(operation: Operation, stack: Stack) -> Elements:
     elements = operation.elements()
     moe = stack.group.feed_forward if stack.group is not None else None
-    if operation.kind is not Kind.EXPERTS or moe is None or moe.kind != "mixture_of_experts":
+    if operation.kind is not Kind.EXPERTS or not isinstance(moe, MixtureOfExperts):
         return elements
     return active_expert_elements(elements, moe.num_experts_per_tok, moe.num_experts)

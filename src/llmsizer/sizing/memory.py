@@ -90,7 +90,8 @@ def draft_weight_bytes(case: Case) -> Bytes:
     from llmsizer.sizing.weights import checkpoint_bytes
 
     draft = case.draft
-    assert draft is not None and draft.model is not None
+    assert draft is not None
+    assert draft.model is not None
     return checkpoint_bytes(draft.model, draft.scheme if draft.scheme is not None else case.scheme, case.native)
 
 
@@ -151,7 +152,10 @@ def _of_ranks(value: Count, ranks: Count) -> Count:
 
 def workload_length(case: Case) -> Tokens:
     """Tokens of a request at its end: prompt and answer."""
-    return total([named(case.workload.input_tokens, "input_tokens"), named(case.workload.output_tokens, "output_tokens")], "length")
+    return total(
+        [named(case.workload.input_tokens, "input_tokens"), named(case.workload.output_tokens, "output_tokens")],
+        "length",
+    )
 
 
 def device_memory(case: Case, found: StageMemory) -> DeviceMemory:

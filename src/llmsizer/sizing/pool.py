@@ -2,13 +2,15 @@
 
 Three layouts: ``UniformPool`` (every layer keeps every token, or is sized so), ``GroupedPool``
 (vLLM's hybrid manager: layers of different kinds share blocks by groups) and ``SeparatePool``
-(each kind takes what it needs).
+(each kind takes what it needs). Each answers ``pool_bytes`` (what the engine allocates),
+``printed_tokens`` (the capacity as the engine prints it), ``concurrency`` (sequences of a length that
+fit at once; a fraction counts) and ``bytes_per_token`` (of the pool, per token of its capacity).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TypeAlias
 
 from llmsizer.blocks.operation import CacheKind
 from llmsizer.core.explain import named, plain, total
@@ -36,22 +38,6 @@ from llmsizer.sizing.kv_cache import (
 )
 
 
-class Pool(Protocol):
-    """The cache memory of one rank."""
-
-    def pool_bytes(self) -> Bytes:
-        """Bytes the engine allocates."""
-
-    def printed_tokens(self, length: Tokens) -> Tokens:
-        """The capacity in tokens as the engine prints it."""
-
-    def concurrency(self, length: Tokens) -> Count:
-        """Sequences of a length that fit at once (a fraction counts)."""
-
-    def bytes_per_token(self, length: Tokens) -> BytesPerToken:
-        """Bytes of the pool per token of its capacity."""
-
-
 @dataclass(frozen=True, slots=True)
 class UniformPool:
     """Pages of ``block_size`` tokens over all layers together; ``fixed`` bytes a sequence beside."""
@@ -59,7 +45,6 @@ class UniformPool:
     case: Case
     layers: list[CacheLayer]
     available: Bytes
-    spare_blocks: int
 
     def _per_token(self) -> BytesPerToken:
         return stage_bytes_per_token(self.layers, windowed_as_full=True)
@@ -72,7 +57,7 @@ class UniformPool:
         return bytes_of_copies(page_bytes(self._per_token(), self.case.block_size), self.blocks())
 
     def printed_tokens(self, length: Tokens) -> Tokens:
-        if plain(self.case.engine.cache_figure) == "concurrency":
+        if self.case.engine.cache_figure == "concurrency":
             return concurrency_tokens(self.concurrency(length), length)
         return printed_pool_tokens(self.blocks(), 1, self.case.block_size)
 
@@ -130,7 +115,7 @@ class GroupedPool:
         return pool_concurrency(self.blocks(), self.request_blocks(length))
 
     def printed_tokens(self, length: Tokens) -> Tokens:
-        if plain(self.case.engine.cache_figure) == "concurrency":
+        if self.case.engine.cache_figure == "concurrency":
             return concurrency_tokens(self.concurrency(length), length)
         size = max((group.block_size for group in self.groups if group.layer.kind is CacheKind.STATE), default=None, key=plain)
         return printed_pool_tokens(self.blocks(), len(self.groups), size if size is not None else self.case.block_size)
@@ -171,6 +156,9 @@ class SeparatePool:
         return plain(self._sequence(length)) / plain(length)
 
 
+Pool: TypeAlias = UniformPool | GroupedPool | SeparatePool
+
+
 def make_pool(case: Case, layers: list[CacheLayer], available: Bytes) -> Pool:
     """The pool of a rank, laid out as the engine version does it."""
     policy = case.engine.hybrid_cache
@@ -179,13 +167,13 @@ def make_pool(case: Case, layers: list[CacheLayer], available: Bytes) -> Pool:
     if policy == "grouped" and hybrid:
         return _grouped(case, layers, available)
     if policy in {"grouped", "full"} and not kinds & {CacheKind.CROSS}:
-        return UniformPool(case, layers, available, spare_blocks=1)
+        return UniformPool(case, layers, available)
     if policy == "fraction" and CacheKind.STATE in kinds and case.engine.state_fraction is not None:
         share = 1 / (1 + plain(case.engine.state_fraction))
         growing = [layer for layer in layers if layer.kind is not CacheKind.STATE]
-        return UniformPool(case, growing, plain(available) * share, spare_blocks=0)
+        return UniformPool(case, growing, plain(available) * share)
     if not hybrid and CacheKind.CROSS not in kinds:
-        return UniformPool(case, layers, available, spare_blocks=0)
+        return UniformPool(case, layers, available)
     return SeparatePool(case, layers, available)
 
 
@@ -212,20 +200,20 @@ def _grouped(case: Case, layers: list[CacheLayer], available: Bytes) -> GroupedP
         page = max(pages.values(), key=plain)
         for layer in attention:
             ratio = floor(plain(page) / plain(pages[layer.name]))
-            sizes[layer.name] = block if ratio == 1 else bytes_of_copies_tokens(block, ratio)
+            sizes[layer.name] = block if ratio == 1 else plain(block) * plain(ratio)
     groups, size = _group_layers(layers, sizes)
     return GroupedPool(case, groups, size, page, available)
-
-
-def bytes_of_copies_tokens(block: Tokens, ratio: Count) -> Tokens:
-    """A block size multiplied to fill the common page."""
-    return plain(block) * ratio
 
 
 def _group_layers(layers: list[CacheLayer], sizes: dict[str, Tokens]) -> tuple[list[Group], int]:
     joined: dict[tuple[object, ...], tuple[CacheLayer, int]] = {}
     for layer in layers:
-        key = (layer.kind, plain(layer.bytes_per_token), plain(layer.state), plain(layer.window) if layer.window else None)
+        key = (
+            layer.kind,
+            plain(layer.bytes_per_token),
+            plain(layer.state),
+            plain(layer.window) if layer.window else None,
+        )
         first, count = joined.get(key, (layer, 0))
         joined[key] = (first, count + int(plain(layer.count)))
     counts = [count for _, count in joined.values()]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from llmsizer.blocks.attention import GroupedQuery
+from llmsizer.blocks.feed_forward import MixtureOfExperts
 from llmsizer.blocks.operation import Role, Weight
 from llmsizer.core.explain import plain
 from llmsizer.schema.model import LayerGroup, Model
@@ -47,7 +49,7 @@ def _by_role(scheme: QuantizationScheme, weight: Weight, group: LayerGroup | Non
 
 def is_routed(group: LayerGroup) -> bool:
     """Whether a layer group's feed-forward routes to experts."""
-    return group.feed_forward is not None and group.feed_forward.kind == "mixture_of_experts"
+    return isinstance(group.feed_forward, MixtureOfExperts)
 
 
 def gguf_type(
@@ -67,9 +69,7 @@ def gguf_type(
     return chosen if whole else stored.fallback or "F16"
 
 
-def _by_rules(
-    scheme: QuantizationScheme, weight: Weight, group: LayerGroup | None, layer: int | None, layers: int
-) -> str:
+def _by_rules(scheme: QuantizationScheme, weight: Weight, group: LayerGroup | None, layer: int | None, layers: int) -> str:
     tensor = _TENSOR_OF.get(weight.name.rsplit(".", 1)[-1], "")
     names = {tensor, "experts"} if weight.role is Role.EXPERT else {tensor}
     chosen = scheme.linear
@@ -104,9 +104,9 @@ def _holds(condition: str, group: LayerGroup | None, layers: int) -> bool:
         return False
     if condition == "experts8":
         ffn = group.feed_forward
-        return ffn is not None and ffn.kind == "mixture_of_experts" and plain(ffn.num_experts) == 8
+        return isinstance(ffn, MixtureOfExperts) and plain(ffn.num_experts) == 8
     attention = group.attention
-    if attention is None or attention.kind != "grouped_query":
+    if not isinstance(attention, GroupedQuery):
         return False
     ratio = plain(attention.num_attention_heads) / plain(attention.num_key_value_heads)
     return ratio == 8 and layers == 80 if condition == "llama70b" else ratio >= 4

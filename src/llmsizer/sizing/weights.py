@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from llmsizer.blocks.attention import Latent
 from llmsizer.blocks.operation import Role, Split, Weight
-from llmsizer.core.explain import Value, lift, named, plain, total
+from llmsizer.core.explain import is_explained, lift, named, plain, total
 from llmsizer.core.quantities import Bytes, Count
 from llmsizer.formulas.parameters import (
     heads_width,
@@ -117,7 +118,7 @@ class WeightSizer:
     ) -> None:
         self.model, self.scheme, self.native = model, scheme, native
         self.parallel, self.padding = parallel, padding
-        self.explained = type(native.bits) is Value
+        self.explained = is_explained(native.bits)
 
     def stack(self, stack: Stack, layers: list[int], count: Count) -> Bytes:
         """Bytes of ``count`` layers of a stack; per-layer recipes look at their places."""
@@ -210,11 +211,9 @@ def _absorbed(case: Case, stage: Stage) -> list[Bytes]:
     parts = []
     for stack in lower(case.model).layers:
         attention = stack.group.attention if stack.group is not None else None
-        if attention is None or attention.kind != "latent" or not stage.layers_of(stack):
+        if not isinstance(attention, Latent) or not stage.layers_of(stack):
             continue
-        heads = rank_share(
-            attention.num_attention_heads, attention.num_attention_heads, case.parallel.tensor_parallel_size
-        )
+        heads = rank_share(attention.num_attention_heads, attention.num_attention_heads, case.parallel.tensor_parallel_size)
         width = heads_width(heads, joint_width(attention.qk_nope_head_dim, attention.v_head_dim))
         one = packed_bytes(matrix_elements(attention.kv_lora_rank, width, 1), case.native.bits)
         parts.append(named(bytes_of_copies(one, stage.count_of(stack)), f"absorbed copies, {stack.name}"))

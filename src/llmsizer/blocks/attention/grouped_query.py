@@ -102,5 +102,3 @@ class GroupedQuery:
         else:
             kind = CacheKind.CHUNKED if self.attention_chunk_size is not None else CacheKind.FULL
         return CacheShape(kind, self.num_key_value_heads, self.head_dim, self.head_dim, window)
-
-

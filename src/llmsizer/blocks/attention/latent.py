@@ -80,7 +80,7 @@ class Latent:
         expand = Weight("kv_b_proj", Role.ATTENTION, self.kv_lora_rank, expanded, split=Split.COLUMN, units=heads)
         value = heads_width(heads, self.v_head_dim)
         output = Weight("o_proj", Role.ATTENTION, value, hidden_size, split=Split.ROW, units=heads)
-        index = ()
+        index: tuple[Operation, ...] = ()
         if self.indexer is not None:
             rank = self.q_lora_rank if self.q_lora_rank is not None else hidden_size
             index = self.indexer.operations(hidden_size, rank)

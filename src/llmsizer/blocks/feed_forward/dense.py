@@ -22,9 +22,7 @@ def gated_weights(
     """The input matrices (gate and up, or up alone) and the output matrix of a feed-forward block."""
     names = ("gate_proj", "up_proj") if gated else ("up_proj",)
     wide = intermediate_size if bias else None
-    inputs = tuple(
-        Weight(prefix + name, role, hidden_size, intermediate_size, copies, wide, Split.COLUMN) for name in names
-    )
+    inputs = tuple(Weight(prefix + name, role, hidden_size, intermediate_size, copies, wide, Split.COLUMN) for name in names)
     narrow = hidden_size if bias else None
     return inputs, Weight(prefix + "down_proj", role, intermediate_size, hidden_size, copies, narrow, Split.ROW)
 
@@ -41,9 +39,7 @@ class Dense:
 
     def operations(self, hidden_size: Count) -> tuple[Operation, ...]:
         """Up (and gate) projection, activation, down projection."""
-        inputs, output = gated_weights(
-            Role.MLP, hidden_size, self.intermediate_size, gated=self.gated, bias=self.bias
-        )
+        inputs, output = gated_weights(Role.MLP, hidden_size, self.intermediate_size, gated=self.gated, bias=self.bias)
         return (
             Operation("gate_up_proj" if self.gated else "up_proj", Kind.LINEAR, inputs),
             Operation("activation", Kind.POINTWISE),

@@ -81,5 +81,3 @@ class MixtureOfExperts:
             Operation("shared_expert.activation", Kind.POINTWISE),
             Operation("shared_expert.down_proj", Kind.LINEAR, (output,)),
         )
-
-
