@@ -58,18 +58,18 @@ class Tower:
         """The operations of one encoder layer."""
         width = heads_width(self.num_heads, self.head_dim)
         qkv = tuple(
-            self._matrix(name, self.hidden_size, width, self.bias and (name != "k_proj" or self.key_bias))
+            self._matrix(name, self.hidden_size, width, self.bias and (name != "k_proj" or self.key_bias), Split.COLUMN)
             for name in ("q_proj", "k_proj", "v_proj")
         )
         up = ("gate_proj", "up_proj") if self.gated else ("up_proj",)
-        wide = tuple(self._matrix(n, self.hidden_size, self.intermediate_size, self.mlp_bias) for n in up)
+        wide = tuple(self._matrix(n, self.hidden_size, self.intermediate_size, self.mlp_bias, Split.COLUMN) for n in up)
         vectors = [vector("norms", self.hidden_size, self.norm_vectors, Role.VISION)]
         if self.qk_norm:
             vectors.append(vector("qk_norms", self.head_dim, 2, Role.VISION))
         if self.layer_scalars is not None:
             vectors.append(vector("scalars", self.layer_scalars, 1, Role.VISION))
-        output = (self._matrix("o_proj", width, self.hidden_size, self.bias),)
-        narrow = (self._matrix("down_proj", self.intermediate_size, self.hidden_size, self.mlp_bias),)
+        output = (self._matrix("o_proj", width, self.hidden_size, self.bias, Split.ROW),)
+        narrow = (self._matrix("down_proj", self.intermediate_size, self.hidden_size, self.mlp_bias, Split.ROW),)
         return (
             Operation("qkv_proj", Kind.LINEAR, qkv),
             Operation("attention", Kind.ATTENTION),
@@ -83,6 +83,6 @@ class Tower:
         """Patch embedding, positions, projector and what else stands outside the layers."""
         return (Operation("embeddings_and_projector", Kind.LINEAR, tuple(part.weight() for part in self.parts)),)
 
-    def _matrix(self, name: str, rows: Count, columns: Count, biased: bool) -> Weight:
+    def _matrix(self, name: str, rows: Count, columns: Count, biased: bool, split: Split) -> Weight:
         bias = columns if biased else None
-        return Weight(name, Role.VISION, rows, columns, bias=bias, split=Split.REPLICATED)
+        return Weight(name, Role.VISION, rows, columns, bias=bias, split=split)

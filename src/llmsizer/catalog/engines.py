@@ -109,6 +109,9 @@ def _device_traits(traits: Mapping[str, Any], accelerator: Accelerator) -> set[s
         found.add("large")
     if capability is not None and capability < old:
         found.add("turing")
+    for name, trait in traits.items():
+        if capability is not None and trait.get("compute_capability_major") == capability[0]:
+            found.add(name)
     if accelerator.llvm_target:
         found.add("rocm")
     return found

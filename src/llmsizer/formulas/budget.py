@@ -77,16 +77,44 @@ def fused_compute_buffer(micro_batch: Count, vocab_size: Count, hidden_size: Cou
     return 4 * micro_batch * (vocab_size + hidden_size) * ONE_BYTE
 
 
-@formula(reference="llama.cpp compute buffer without flash attention: float32 scores, mask, and hidden and query states")
-def score_compute_buffer(
-    micro_batch: Count, context: Count, heads: Count, hidden_size: Count, query_width: Count, masks: Count
-) -> Bytes:
+@formula(reference="llama.cpp compute buffer without flash attention: float32 scores, masks, and what else is alive")
+def score_compute_buffer(micro_batch: Count, context: Count, heads: Count, masks: Count, live_width: Count) -> Bytes:
     """Compute buffer of llama.cpp when the attention scores are stored.
 
-    >>> score_compute_buffer(512, 8192, 32, 4096, 4096, 1) / 2**20
+    >>> score_compute_buffer(512, 8192, 32, 1, 16384) / 2**20
     560.0
     """
-    return 4 * micro_batch * ((heads + masks) * context + 2 * hidden_size + 2 * query_width) * ONE_BYTE
+    return 4 * micro_batch * ((heads + masks) * context + live_width) * ONE_BYTE
+
+
+@formula(reference="measured: builds since 2024 keep two hidden and two query states beside the scores")
+def attention_live_width(hidden_size: Count, query_width: Count) -> Count:
+    """Elements per token that llama.cpp keeps beside the attention scores.
+
+    >>> attention_live_width(4096, 4096)
+    16384
+    """
+    return 2 * hidden_size + 2 * query_width
+
+
+@formula(reference="measured: builds of 2023 keep the feed-forward states, less what is reused")
+def feed_forward_live_width(hidden_size: Count, intermediate_size: Count) -> Count:
+    """Elements per token that llama.cpp builds of 2023 keep beside the attention scores.
+
+    >>> feed_forward_live_width(8192, 28672)
+    40960
+    """
+    return 2 * intermediate_size - 2 * hidden_size
+
+
+@formula(reference="measured: with a pipeline of devices three more copies of the inputs, and one hidden state")
+def pipeline_compute_buffer(micro_batch: Count, context: Count, hidden_size: Count) -> Bytes:
+    """What a pipeline of devices adds to llama.cpp's compute buffer on each.
+
+    >>> pipeline_compute_buffer(512, 8192, 4096) / 2**20
+    80.0
+    """
+    return 4 * micro_batch * (3 * (context + hidden_size) + hidden_size) * ONE_BYTE
 
 
 @formula(reference="definition: the device's memory less all parts")

@@ -48,16 +48,6 @@ def cache_group_scale_bytes_per_token(elements: ElementsPerToken, group: Count) 
     return elements / group * 8 * BYTES_PER_BIT
 
 
-@formula(reference="rows of the cache aligned to a multiple of elements (vLLM V0 MLA: 256-byte rows)")
-def aligned_width(width: Count, alignment: Count) -> Count:
-    """A width rounded up to a multiple.
-
-    >>> aligned_width(576, 128)
-    640.0
-    """
-    return ceil(width / alignment) * alignment
-
-
 @formula(reference="DeepSeek-V3.2: an fp8 key of the indexer and its float32 scale per token and layer")
 def index_bytes_per_token(index_dim: ElementsPerToken) -> BytesPerToken:
     """Bytes the sparse indexer keeps per token and layer.

@@ -100,6 +100,16 @@ def vocabulary_share(rows: Count, padding: Count, ranks: Count) -> Count:
     return ceil(rows / padding) * padding / ranks
 
 
+@formula(reference="alignment: widths rounded up to what kernels need (vLLM V0 latent rows, MXFP4 experts)")
+def aligned_width(width: Count, alignment: Count) -> Count:
+    """A width rounded up to a multiple.
+
+    >>> aligned_width(576, 128)
+    640.0
+    """
+    return ceil(width / alignment) * alignment
+
+
 @formula(reference="repetition of a tensor")
 def bytes_of_copies(bytes_each: Bytes, copies: Count) -> Bytes:
     """Bytes of equal tensors: experts of a layer, layers of a stack.

@@ -48,6 +48,7 @@ class EngineProfile:
     cache_figure: str = "blocks"
     latent_row_alignment: Count | None = None
     absorbed_copies: bool = False
+    expert_alignment: tuple[Count, Count] | None = None
     load_overhead: Bytes = 0.0
     reserved: Bytes = 0.0
     state_fraction: Fraction | None = None
@@ -55,6 +56,7 @@ class EngineProfile:
     memory_spread: Fraction = 0.03
     micro_batch: Count = 512
     flash_attention: bool = True
+    compute_buffer_rule: str = "attention"
     memory_tiers: tuple[Mapping[str, object], ...] = ()
     embedding_on_host: bool = False
     schemes: tuple[str, ...] = ()

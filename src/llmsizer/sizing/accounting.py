@@ -10,13 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from llmsizer.blocks.attention import Attention, GroupedQuery, Latent
+from llmsizer.blocks.feed_forward import Dense
 from llmsizer.core.explain import named, plain, total
 from llmsizer.core.numerics import ceil
 from llmsizer.core.quantities import Bytes, Count, Tokens
 from llmsizer.formulas.budget import (
+    attention_live_width,
+    feed_forward_live_width,
     fused_compute_buffer,
     graph_bytes,
     left_for_cache,
+    pipeline_compute_buffer,
     requested_bytes,
     score_compute_buffer,
     share_of_remaining,
@@ -25,6 +29,7 @@ from llmsizer.formulas.budget import (
 from llmsizer.formulas.parameters import heads_width
 from llmsizer.formulas.storage import bytes_of_copies
 from llmsizer.schema.deployment import Case
+from llmsizer.schema.model import LayerGroup
 from llmsizer.sizing.activations import activation_bytes
 from llmsizer.sizing.kv_cache import cache_layers, sequence_bytes
 from llmsizer.sizing.stages import Stage
@@ -137,21 +142,32 @@ def compute_buffer(case: Case, stage: Stage) -> Bytes:
     vocabulary = case.model.vocab_size if stage.is_last else 0
     fused = fused_compute_buffer(micro, vocabulary, case.model.hidden_size)
     if case.flash_attention:
-        return named(fused, "activation_bytes")
+        return _with_copies(case, fused, micro)
     scores = [
-        _score_buffer(case, group.attention, micro)
+        _score_buffer(case, group, group.attention, micro)
         for group in case.model.layers
         if isinstance(group.attention, (GroupedQuery, Latent))
     ]
-    return named(max([fused, *scores], key=plain), "activation_bytes")
+    return _with_copies(case, max([fused, *scores], key=plain), micro)
 
 
-def _score_buffer(case: Case, attention: GroupedQuery | Latent, micro: Count) -> Bytes:
+def _with_copies(case: Case, buffer: Bytes, micro: Count) -> Bytes:
+    """The buffer with the input copies that a pipeline of devices keeps."""
+    if plain(case.parallel.pipeline_parallel_size) == 1:
+        return named(buffer, "activation_bytes")
+    copies = pipeline_compute_buffer(micro, _padded(case.max_model_len, case.block_size), case.model.hidden_size)
+    return total([named(buffer, "compute buffer"), named(copies, "pipeline copies")], "activation_bytes")
+
+
+def _score_buffer(case: Case, group: LayerGroup, attention: GroupedQuery | Latent, micro: Count) -> Bytes:
     dim = attention.head_dim if isinstance(attention, GroupedQuery) else attention.v_head_dim
-    query = heads_width(attention.num_attention_heads, dim)
+    hidden = case.model.hidden_size
+    live = attention_live_width(hidden, heads_width(attention.num_attention_heads, dim))
+    if case.engine.compute_buffer_rule == "feed_forward" and isinstance(group.feed_forward, Dense):
+        live = feed_forward_live_width(hidden, group.feed_forward.intermediate_size)
     context = _padded(case.max_model_len, case.block_size)
-    masks = 2 if any(_is_windowed(group.attention) for group in case.model.layers) else 1
-    return score_compute_buffer(micro, context, attention.num_attention_heads, case.model.hidden_size, query, masks)
+    masks = 2 if any(_is_windowed(each.attention) for each in case.model.layers) else 1
+    return score_compute_buffer(micro, context, attention.num_attention_heads, masks, live)
 
 
 def _is_windowed(attention: Attention | None) -> bool:

@@ -8,7 +8,6 @@ from llmsizer.blocks.operation import CacheKind, CacheShape, StateTensor
 from llmsizer.core.explain import named, plain, total
 from llmsizer.core.quantities import Bytes, BytesPerToken, Count, Tokens
 from llmsizer.formulas.kv_cache import (
-    aligned_width,
     bytes_per_token_of_layers,
     cache_bytes_per_token,
     cache_elements_per_token,
@@ -19,7 +18,7 @@ from llmsizer.formulas.kv_cache import (
     state_bytes,
     windowed_tokens,
 )
-from llmsizer.formulas.storage import bytes_of_copies, rank_share
+from llmsizer.formulas.storage import aligned_width, bytes_of_copies, rank_share
 from llmsizer.schema.deployment import Case
 from llmsizer.schema.number_format import CacheFormat
 from llmsizer.sizing.lowering import lower
@@ -119,6 +118,16 @@ def fixed_sequence_bytes(layers: list[CacheLayer]) -> Bytes:
     """Bytes per sequence that do not depend on its length (recurrent states)."""
     parts = [bytes_of_copies(layer.state, layer.count) for layer in layers if layer.kind is CacheKind.STATE]
     return total(parts, "state per sequence")
+
+
+def encoder_bytes(layers: list[CacheLayer], encoder_tokens: Tokens) -> Bytes:
+    """Bytes per sequence that cross-attention keeps of the encoder's tokens."""
+    parts = [
+        sequence_cache_bytes(bytes_per_token_of_layers(layer.bytes_per_token, layer.count), encoder_tokens)
+        for layer in layers
+        if layer.kind is CacheKind.CROSS
+    ]
+    return total(parts, "encoder cache")
 
 
 def sequence_bytes(layers: list[CacheLayer], length: Tokens, encoder_tokens: Tokens, step_tokens: Tokens) -> Bytes:

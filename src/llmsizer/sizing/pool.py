@@ -32,6 +32,7 @@ from llmsizer.formulas.storage import bytes_of_copies
 from llmsizer.schema.deployment import Case
 from llmsizer.sizing.kv_cache import (
     CacheLayer,
+    encoder_bytes,
     fixed_sequence_bytes,
     sequence_bytes,
     stage_bytes_per_token,
@@ -62,7 +63,8 @@ class UniformPool:
         return printed_pool_tokens(self.blocks(), 1, self.case.block_size)
 
     def concurrency(self, length: Tokens) -> Count:
-        fixed = plain(fixed_sequence_bytes(self.layers))
+        encoder = self.case.model.encoder_tokens
+        fixed = plain(fixed_sequence_bytes(self.layers)) + plain(encoder_bytes(self.layers, encoder or 0))
         if not fixed:
             return pool_concurrency(self.blocks(), full_blocks(length, self.case.block_size))
         page = plain(page_bytes(self._per_token(), self.case.block_size))
@@ -166,7 +168,7 @@ def make_pool(case: Case, layers: list[CacheLayer], available: Bytes) -> Pool:
     hybrid = bool(kinds & {CacheKind.SLIDING, CacheKind.STATE})
     if policy == "grouped" and hybrid:
         return _grouped(case, layers, available)
-    if policy in {"grouped", "full"} and not kinds & {CacheKind.CROSS}:
+    if policy in {"grouped", "full"}:
         return UniformPool(case, layers, available)
     if policy == "fraction" and CacheKind.STATE in kinds and case.engine.state_fraction is not None:
         share = 1 / (1 + plain(case.engine.state_fraction))

@@ -16,6 +16,7 @@ from llmsizer.formulas.parameters import (
     repeated_width,
 )
 from llmsizer.formulas.storage import (
+    aligned_width,
     block_scale_bytes,
     bytes_of_copies,
     constant_bytes,
@@ -114,10 +115,16 @@ class WeightSizer:
     """Sums the bytes of stacks for one model, scheme and split; plain or explained alike."""
 
     def __init__(
-        self, model: Model, scheme: QuantizationScheme, native: NumberFormat, parallel: Parallel | None, padding: Count
+        self,
+        model: Model,
+        scheme: QuantizationScheme,
+        native: NumberFormat,
+        parallel: Parallel | None,
+        padding: Count,
+        expert_alignment: tuple[Count, Count] | None = None,
     ) -> None:
         self.model, self.scheme, self.native = model, scheme, native
-        self.parallel, self.padding = parallel, padding
+        self.parallel, self.padding, self.expert_alignment = parallel, padding, expert_alignment
         self.explained = is_explained(native.bits)
 
     def stack(self, stack: Stack, layers: list[int], count: Count) -> Bytes:
@@ -137,6 +144,8 @@ class WeightSizer:
         formats = layer_formats(self.model, self.scheme, weight, group, layers)
         parts = []
         for name, times in formats.items():
+            if name == ALIGNED_FORMAT and weight.role is Role.EXPERT and self.expert_alignment is not None:
+                shape = aligned(shape, weight, *self.expert_alignment)
             one = tensor_bytes(shape, self._format(name, weight), self._vector_format(), weight.name)
             repeats: Count = count if len(formats) == 1 else times
             parts.append(named(one if plain(repeats) == 1 else bytes_of_copies(one, repeats), weight.name))
@@ -150,6 +159,15 @@ class WeightSizer:
 
     def _vector_format(self) -> NumberFormat:
         return self._format(self.scheme.vector, _VECTOR) if self.scheme.is_gguf else self.native
+
+
+ALIGNED_FORMAT = "mxfp4"
+
+
+def aligned(shape: Shape, weight: Weight, hidden: Count, intermediate: Count) -> Shape:
+    """The shape of a routed expert whose kernels need widths in multiples (MXFP4 in vLLM)."""
+    into, out = (intermediate, hidden) if weight.split is Split.ROW else (hidden, intermediate)
+    return Shape(aligned_width(shape.in_features, into), aligned_width(shape.out_features, out), shape.copies, shape.bias)
 
 
 _VECTOR = Weight("vector", Role.NORM, 1)
@@ -176,7 +194,9 @@ def embedding_weight(embedding: Stack) -> Weight:
 def rank_weight_bytes(case: Case, stage: Stage) -> Bytes:
     """Bytes of weights one device of a stage loads, absorbed copies and loader overhead included."""
     model, lowered = case.model, lower(case.model)
-    sizer = WeightSizer(model, case.scheme, case.native, case.parallel, case.engine.vocabulary_padding)
+    engine = case.engine
+    alignment = engine.expert_alignment
+    sizer = WeightSizer(model, case.scheme, case.native, case.parallel, engine.vocabulary_padding, alignment)
     parts: list[Bytes] = []
     for stack in lowered.layers:
         layers = stage.layers_of(stack)

@@ -1,0 +1,1 @@
+"""Estimates against measured runs: every shipped measurement recomputed, with its error."""
