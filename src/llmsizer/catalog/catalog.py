@@ -67,9 +67,7 @@ class Catalog:
         """A model by id or alias. Raises UnknownName with the nearest names."""
         found = self.model_id(name)
         if found is None:
-            models = self.records["models"]
-            known = [*models, *(alias for each in models for alias in index.aliases_of(models, each))]
-            raise UnknownName("model", name, known, model_hint(name))
+            raise UnknownName("model", name, self.all_model_names(), model_hint(name))
         key = ("models", found)
         if key not in self._made:
             record = self.records["models"][found]
@@ -77,6 +75,22 @@ class Catalog:
                 found, record.data, record.provenance(), f"{record.file} (models.{found})", record.lines
             )
         return self._made[key]  # type: ignore[no-any-return]
+
+    def all_model_names(self) -> list[str]:
+        """Every id and alias of a model."""
+        models = self.records["models"]
+        return [*models, *(alias for each in models for alias in index.aliases_of(models, each))]
+
+    def all_device_names(self) -> list[str]:
+        """Every id and alias of an accelerator."""
+        devices = self.records["accelerators"]
+        return [*devices, *(alias for each in devices for alias in index.aliases_of(devices, each))]
+
+    def model_or_file(self, name: str) -> Model:
+        """A model by name, or read from a path (config.json, model folder, .gguf)."""
+        from llmsizer.catalog.model_files import is_model_path, model_from_path
+
+        return model_from_path(Path(name).expanduser())[0] if is_model_path(name) else self.model(name)
 
     def accelerator(self, name: str) -> Accelerator:
         """A device by id or alias; ``name@64GiB`` gives one with another memory size."""

@@ -196,3 +196,23 @@ def state_bytes(elements: Elements, bits: Count) -> Bytes:
     2097152.0
     """
     return elements * bits * BYTES_PER_BIT
+
+
+@formula(reference="contiguous pre-allocation reserves the longest length for every sequence (Kwon et al. 2023, section 3.1)")
+def contiguous_sequences(tokens: Tokens, reserved: Tokens) -> Count:
+    """Whole sequences that fit when each reserves the longest length.
+
+    >>> contiguous_sequences(100000.0, 32768.0)
+    3.0
+    """
+    return floor(tokens / reserved)
+
+
+@formula(reference="pages are taken as a sequence grows; only its last block is partly empty (Kwon et al. 2023, section 4)")
+def paged_sequences(tokens: Tokens, length: Tokens, block_size: Tokens) -> Count:
+    """Whole sequences of a length that fit in pages.
+
+    >>> paged_sequences(100000.0, 1280.0, 16.0)
+    78.0
+    """
+    return floor(floor(tokens / block_size) / ceil(length / block_size))

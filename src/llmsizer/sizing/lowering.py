@@ -171,3 +171,30 @@ def _active_operation(operation: Operation, stack: Stack) -> Elements:
     if operation.kind is not Kind.EXPERTS or not isinstance(moe, MixtureOfExperts):
         return elements
     return active_expert_elements(elements, moe.num_experts_per_tok, moe.num_experts)
+
+
+@dataclass(frozen=True, slots=True)
+class PartCount:
+    """Elements of one part of a model: all of them, and those one token passes through."""
+
+    part: str
+    total: Elements
+    active: Elements
+
+
+def parameters_by_part(model: Model) -> list[PartCount]:
+    """Parameters by what they are for, largest first; multi-token-prediction modules last."""
+    totals: dict[str, list[float]] = {}
+    for stack in lower(model).inference():
+        for operation in stack.operations:
+            active = _active_operation(operation, stack)
+            share = plain(active) / plain(operation.elements()) if operation.weights else 0.0
+            for weight in operation.weights:
+                elements = plain(weight.elements()) * plain(stack.count)
+                found = totals.setdefault(weight.role.value, [0.0, 0.0])
+                found[0] += elements
+                found[1] += elements * share if weight.role is not Role.VISION else 0.0
+    parts = [PartCount(name, whole, active) for name, (whole, active) in totals.items() if whole]
+    parts.sort(key=lambda part: -plain(part.total))
+    extra = plain(mtp_parameters(model))
+    return [*parts, PartCount(Role.MTP.value, extra, 0.0)] if extra else parts

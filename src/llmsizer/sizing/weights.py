@@ -132,14 +132,15 @@ class WeightSizer:
         parts = []
         for operation in stack.operations:
             for weight in operation.weights:
-                parts += self._weight(weight, stack.group, layers, count)
+                parts += self.weight_parts(weight, stack.group, layers, count)
         return total(parts, stack.name)
 
     def weight(self, weight: Weight, group: LayerGroup | None = None) -> Bytes:
         """Bytes of a single weight outside the layers."""
-        return total(self._weight(weight, group, [], 1), weight.name)
+        return total(self.weight_parts(weight, group, [], 1), weight.name)
 
-    def _weight(self, weight: Weight, group: LayerGroup | None, layers: list[int], count: Count) -> list[Bytes]:
+    def weight_parts(self, weight: Weight, group: LayerGroup | None, layers: list[int], count: Count) -> list[Bytes]:
+        """Bytes of a weight in ``count`` layers, one part for each format it is stored in."""
         shape = whole(weight) if self.parallel is None else rank_shape(weight, self.parallel, self.padding)
         formats = layer_formats(self.model, self.scheme, weight, group, layers)
         parts = []
@@ -191,12 +192,16 @@ def embedding_weight(embedding: Stack) -> Weight:
     return embedding.operations[0].weights[0]
 
 
+def sizer_of(case: Case) -> WeightSizer:
+    """The sizer of one rank of a case."""
+    engine = case.engine
+    padding, alignment = engine.vocabulary_padding, engine.expert_alignment
+    return WeightSizer(case.model, case.scheme, case.native, case.parallel, padding, alignment)
+
+
 def rank_weight_bytes(case: Case, stage: Stage) -> Bytes:
     """Bytes of weights one device of a stage loads, absorbed copies and loader overhead included."""
-    model, lowered = case.model, lower(case.model)
-    engine = case.engine
-    alignment = engine.expert_alignment
-    sizer = WeightSizer(model, case.scheme, case.native, case.parallel, engine.vocabulary_padding, alignment)
+    lowered, sizer = lower(case.model), sizer_of(case)
     parts: list[Bytes] = []
     for stack in lowered.layers:
         layers = stage.layers_of(stack)

@@ -1,0 +1,5 @@
+"""``python -m llmsizer``."""
+
+from llmsizer.cli.main import main
+
+main()

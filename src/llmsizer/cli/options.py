@@ -1,0 +1,119 @@
+"""The options that commands share, declared once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from llmsizer.catalog.catalog import Catalog, load_catalog
+from llmsizer.core.errors import InvalidQuestion
+from llmsizer.question.words import Words
+
+Format = Annotated[str, typer.Option("--format", "-f", help="table, json, csv or markdown.", metavar="FORMAT")]
+CatalogPaths = Annotated[
+    list[str] | None,
+    typer.Option("--catalog", help="A YAML file or folder laid over the built-in catalog; may be given more than once."),
+]
+
+
+def _option(*flags: str, text: str) -> Any:
+    return typer.Option(*flags, help=text, show_default=False)
+
+
+# One line a word: its type, its default (... when it must be given), its flags and help.
+# ruff: noqa: E501
+QUESTION: dict[str, tuple[Any, Any, Any]] = {
+    "model": (str, ..., _option("--model", "-m", text="A catalog name, or a path to config.json, a model folder or a .gguf file.")),
+    "hardware": (str, ..., _option("--gpu", "--hardware", "-g", text="A device of the catalog, e.g. h100, l40s, mi300x, m2-ultra@64GiB.")),
+    "quantization": (str | None, None, _option("--quantization", "-q", text="Weight format: fp8, awq, nvfp4, Q4_K_M … (default: the checkpoint's own).")),
+    "dtype": (str, "auto", _option("--dtype", text="Type of unquantized weights and activations.")),
+    "kv_cache_dtype": (str, "auto", _option("--kv-cache-dtype", text="auto, fp8, int8, q8_0 … or keys/values.")),
+    "tensor_parallel_size": (int, 1, _option("--tensor-parallel-size", "--tp", text="Tensor-parallel ranks.")),
+    "pipeline_parallel_size": (int, 1, _option("--pipeline-parallel-size", "--pp", text="Pipeline stages.")),
+    "data_parallel_size": (int, 1, _option("--data-parallel-size", "--dp", text="Attention data-parallel ranks.")),
+    "enable_expert_parallel": (bool, False, _option("--enable-expert-parallel", "--ep", text="Spread whole experts over all ranks.")),
+    "engine": (str | None, None, _option("--engine", "-e", text="vllm, vllm@0.11.0, sglang, tensorrt-llm, llama.cpp … (default: vllm where it runs).")),
+    "max_model_len": (int | None, None, _option("--max-model-len", text="Longest sequence the engine is started for.")),
+    "max_num_seqs": (int | None, None, _option("--max-num-seqs", text="Sequences in one step.")),
+    "max_num_batched_tokens": (int | None, None, _option("--max-num-batched-tokens", text="Tokens in one step.")),
+    "gpu_memory_utilization": (float | None, None, _option("--gpu-memory-utilization", text="The engine's own memory fraction.")),
+    "block_size": (int | None, None, _option("--block-size", text="Tokens in a cache block.")),
+    "enforce_eager": (bool, False, _option("--enforce-eager", text="No CUDA graphs.")),
+    "flash_attention": (bool | None, None, _option("--flash-attention/--no-flash-attention", text="Whether attention scores stay off memory.")),
+    "input_tokens": (int | None, None, _option("--input-tokens", "--isl", text="Tokens of a prompt (default 1024).")),
+    "output_tokens": (int | None, None, _option("--output-tokens", "--osl", text="Tokens of an answer (default 256).")),
+    "concurrency": (str | None, None, _option("--concurrency", "-c", text="Requests at once, or max.")),
+    "speculative": (str | None, None, _option("--speculative", text="ngram, mtp, eagle or draft:MODEL, then :TOKENS, e.g. draft:llama-3.2-1b:5.")),
+    "adapters": (str | None, None, _option("--adapters", text="LoRA slots as COUNTxRANK, e.g. 4x16.")),
+    "offload": (str | None, None, _option("--offload", text="Share of the weights kept in host memory, e.g. weights=0.3.")),
+}  # fmt: skip
+
+
+def with_question(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command all options of a question; it receives them as ``words: Words``."""
+
+    def wrapped(**given: Any) -> None:
+        for name, read in COMPOSITE.items():
+            given[name] = read(given[name])
+        words = Words(**{name: given.pop(name) for name in QUESTION})
+        command(words=words, **given)
+
+    own = [p for name, p in inspect.signature(command, eval_str=True).parameters.items() if name != "words"]
+    empty, keyword = inspect.Parameter.empty, inspect.Parameter.KEYWORD_ONLY
+    question = [
+        inspect.Parameter(name, keyword, default=empty if default is ... else default, annotation=Annotated[kind, option])
+        for name, (kind, default, option) in QUESTION.items()
+    ]
+    parameters = [*question, *(p.replace(kind=keyword) for p in own)]
+    wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {p.name: p.annotation for p in parameters}
+    wrapped.__doc__, wrapped.__name__ = command.__doc__, command.__name__
+    return wrapped
+
+
+def read_speculative(text: str | None) -> dict[str, Any] | None:
+    """``draft:llama-3.2-1b:5`` as method, model and tokens."""
+    if not text:
+        return None
+    method, *rest = text.split(":")
+    found: dict[str, Any] = {"method": method}
+    for part in rest:
+        key = "num_speculative_tokens" if part.isdigit() else "model"
+        found[key] = int(part) if part.isdigit() and len(part) < 10 else part
+    return found
+
+
+def read_adapters(text: str | None) -> dict[str, Any] | None:
+    """``4x16`` as four adapters of rank 16."""
+    if not text:
+        return None
+    count, _, rank = text.lower().partition("x")
+    if not (count.isdigit() and rank.isdigit()):
+        raise InvalidQuestion(f"--adapters: expected COUNTxRANK, got '{text[:40]}'", "for example: --adapters 4x16")
+    return {"count": count, "rank": rank}
+
+
+def read_offload(text: str | None) -> dict[str, Any] | None:
+    """``weights=0.3,gpu_layers=20`` as a mapping."""
+    if not text:
+        return None
+    found: dict[str, Any] = {}
+    for part in text.split(","):
+        key, separator, value = part.partition("=")
+        if not separator:
+            raise InvalidQuestion(f"--offload: expected KEY=VALUE, got '{part[:40]}'", "for example: --offload weights=0.3")
+        found[key.strip()] = value.strip()
+    return found
+
+
+COMPOSITE: dict[str, Callable[[str | None], Any]] = {
+    "speculative": read_speculative, "adapters": read_adapters, "offload": read_offload,
+}  # fmt: skip
+
+
+def catalog_of(paths: list[str] | None) -> Catalog:
+    """The catalog with the overlays given on the command line."""
+    return load_catalog(paths)

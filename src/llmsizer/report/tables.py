@@ -1,0 +1,73 @@
+"""Tables as text, Markdown, CSV or JSON; one shape for all of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+FORMATS = ("table", "json", "csv", "markdown")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under headers, with a title; headers carry the units."""
+
+    title: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    right: Sequence[int] = ()
+
+
+def as_text(table: Table, indent: str = "  ") -> str:
+    """A table for a terminal."""
+    from tabulate import tabulate
+
+    alignment = ["right" if index in table.right else "left" for index in range(len(table.headers))]
+    body = tabulate(table.rows, headers=list(table.headers), tablefmt="simple", colalign=alignment, disable_numparse=True)
+    lines = [table.title] if table.title else []
+    return "\n".join([*lines, *(indent + line.rstrip() for line in body.splitlines())])
+
+
+def as_markdown(table: Table) -> str:
+    """A table for a Markdown file; cell text is escaped."""
+    from tabulate import tabulate
+
+    alignment = ["right" if index in table.right else "left" for index in range(len(table.headers))]
+    rows = [[escaped(cell) for cell in row] for row in table.rows]
+    body = tabulate(rows, headers=list(table.headers), tablefmt="pipe", colalign=alignment, disable_numparse=True)
+    return f"**{escaped(table.title)}**\n\n{body}" if table.title else body
+
+
+def escaped(cell: Any) -> str:
+    """Text that cannot break out of a Markdown table cell."""
+    return str(cell).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+
+
+def as_csv(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Rows as CSV with a header line."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(headers)
+    writer.writerows(rows)
+    return out.getvalue().rstrip("\n")
+
+
+def as_json(data: Any) -> str:
+    """Data as JSON; numbers that JSON cannot write are refused."""
+    return json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False)
+
+
+def flat(data: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """Nested data as (dotted path, value) pairs, in order."""
+    for key, value in data.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{path}.")
+        elif isinstance(value, list):
+            yield path, "; ".join(str(item) for item in value)
+        else:
+            yield path, value
