@@ -61,7 +61,7 @@ def write_compiled(path: Path, records: Mapping[str, Mapping[str, Record]]) -> N
     }
     content = {
         "hash": source_hash(),
-        "documents": {name: package_yaml(name).data for name in DOCUMENTS},
+        "documents": {name: json.dumps(package_yaml(name).data) for name in DOCUMENTS},
         "aliases": {s: {n: r.aliases for n, r in found.items() if r.aliases} for s, found in records.items()},
         "entries": entries,
     }

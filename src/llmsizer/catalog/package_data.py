@@ -8,9 +8,9 @@ cache folder.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import zlib
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ DATA = Path(__file__).parent / "data"
 CATALOGS = ("hardware_catalog.yaml", "models_catalog.yaml")
 DOCUMENTS = ("architectures.yaml", "engines.yaml", "number_formats.yaml", "quantization_schemes.yaml")
 COMPILED_NAME = "_index.json"
-SCHEMA = 2
+SCHEMA = 3
 
 
 def package_file(name: str) -> Path:
@@ -40,11 +40,15 @@ def package_file(name: str) -> Path:
 
 @lru_cache(maxsize=1)
 def source_hash() -> str:
-    """The hash of every YAML file of the package and the schema of the compiled form."""
-    digest = hashlib.sha256(str(SCHEMA).encode())
+    """The checksum of every YAML file of the package and the schema of the compiled form.
+
+    It tells an edited file from the compiled one; it is no protection against forgery.
+    """
+    checksum, size = zlib.crc32(str(SCHEMA).encode()), 0
     for name in (*CATALOGS, *DOCUMENTS):
-        digest.update(package_file(name).read_bytes())
-    return digest.hexdigest()
+        content = package_file(name).read_bytes()
+        checksum, size = zlib.crc32(content, checksum), size + len(content)
+    return f"{checksum:08x}{size:08x}"
 
 
 @lru_cache(maxsize=1)
@@ -71,7 +75,7 @@ def package_data(name: str) -> Any:
     """The plain data of a YAML file of the package."""
     content = compiled()
     if content is not None and name in content["documents"]:
-        return content["documents"][name]
+        return json.loads(content["documents"][name])
     return package_yaml(name).data
 
 

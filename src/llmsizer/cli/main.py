@@ -30,8 +30,11 @@ def build_app(names: list[str]) -> Any:
     """The application with the named commands."""
     import typer
 
+    from llmsizer.cli.command import PlainCommand, PlainGroup
+
     app = typer.Typer(
         name="llmsizer",
+        cls=PlainGroup,
         help="Capacity planner for LLM inference: what fits, how much of it, and where each number comes from.",
         no_args_is_help=True,
         add_completion=True,
@@ -43,9 +46,9 @@ def build_app(names: list[str]) -> Any:
     for name in names:
         module = import_module(f"llmsizer.cli.{COMMANDS[name]}")
         if hasattr(module, "app"):
-            app.add_typer(module.app, name=name)
+            app.add_typer(module.app, name=name, cls=PlainGroup)
         else:
-            app.command(name, epilog=module.EXAMPLES)(module.command)
+            app.command(name, cls=PlainCommand, epilog=module.EXAMPLES)(module.command)
     return app
 
 

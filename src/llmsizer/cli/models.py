@@ -28,7 +28,7 @@ def list_models(format_: Format = "table", catalog: CatalogPaths = None) -> None
     """Lists all models."""
     nouns = catalog_of(catalog)
     rows = [model_row(nouns.model(name)) for name in nouns.names("models")]
-    print_rows(Table("", MODEL_HEADERS, SourceList, rows, right=(1, 2, 4)), checked_format(format_))
+    print_rows(Table("", MODEL_HEADERS, rows, right=(1, 2, 4)), checked_format(format_))
 
 
 @app.command("search")
@@ -40,7 +40,7 @@ def search(text: str, format_: Format = "table", catalog: CatalogPaths = None) -
         print(f"no model's name resembles '{text[:60]}'")
         raise SystemExit(1)
     print_rows(
-        Table("", MODEL_HEADERS, SourceList, [model_row(nouns.model(name)) for name in names], right=(1, 2, 4)),
+        Table("", MODEL_HEADERS, [model_row(nouns.model(name)) for name in names], right=(1, 2, 4)),
         checked_format(format_),
     )
 

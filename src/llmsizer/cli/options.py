@@ -23,28 +23,32 @@ def _option(*flags: str, text: str) -> Any:
     return typer.Option(*flags, help=text, show_default=False)
 
 
+def _number(*flags: str, text: str) -> Any:
+    return typer.Option(*flags, help=text, show_default=False, metavar="NUMBER")
+
+
 # One line a word: its type, its default (... when it must be given), its flags and help.
 # ruff: noqa: E501
 QUESTION: dict[str, tuple[Any, Any, Any]] = {
     "model": (str, ..., _option("--model", "-m", text="A catalog name, or a path to config.json, a model folder or a .gguf file.")),
     "hardware": (str, ..., _option("--gpu", "--hardware", "-g", text="A device of the catalog, e.g. h100, l40s, mi300x, m2-ultra@64GiB.")),
     "quantization": (str | None, None, _option("--quantization", "-q", text="Weight format: fp8, awq, nvfp4, Q4_K_M … (default: the checkpoint's own).")),
-    "dtype": (str, "auto", _option("--dtype", text="Type of unquantized weights and activations.")),
-    "kv_cache_dtype": (str, "auto", _option("--kv-cache-dtype", text="auto, fp8, int8, q8_0 … or keys/values.")),
-    "tensor_parallel_size": (int, 1, _option("--tensor-parallel-size", "--tp", text="Tensor-parallel ranks.")),
-    "pipeline_parallel_size": (int, 1, _option("--pipeline-parallel-size", "--pp", text="Pipeline stages.")),
-    "data_parallel_size": (int, 1, _option("--data-parallel-size", "--dp", text="Attention data-parallel ranks.")),
+    "dtype": (str | None, None, _option("--dtype", text="Type of unquantized weights and activations.")),
+    "kv_cache_dtype": (str | None, None, _option("--kv-cache-dtype", text="auto, fp8, int8, q8_0 … or keys/values.")),
+    "tensor_parallel_size": (str | None, None, _number("--tensor-parallel-size", "--tp", text="Tensor-parallel ranks.")),
+    "pipeline_parallel_size": (str | None, None, _number("--pipeline-parallel-size", "--pp", text="Pipeline stages.")),
+    "data_parallel_size": (str | None, None, _number("--data-parallel-size", "--dp", text="Attention data-parallel ranks.")),
     "enable_expert_parallel": (bool, False, _option("--enable-expert-parallel", "--ep", text="Spread whole experts over all ranks.")),
     "engine": (str | None, None, _option("--engine", "-e", text="vllm, vllm@0.11.0, sglang, tensorrt-llm, llama.cpp … (default: vllm where it runs).")),
-    "max_model_len": (int | None, None, _option("--max-model-len", text="Longest sequence the engine is started for.")),
-    "max_num_seqs": (int | None, None, _option("--max-num-seqs", text="Sequences in one step.")),
-    "max_num_batched_tokens": (int | None, None, _option("--max-num-batched-tokens", text="Tokens in one step.")),
-    "gpu_memory_utilization": (float | None, None, _option("--gpu-memory-utilization", text="The engine's own memory fraction.")),
-    "block_size": (int | None, None, _option("--block-size", text="Tokens in a cache block.")),
+    "max_model_len": (str | None, None, _number("--max-model-len", text="Longest sequence the engine is started for.")),
+    "max_num_seqs": (str | None, None, _number("--max-num-seqs", text="Sequences in one step.")),
+    "max_num_batched_tokens": (str | None, None, _number("--max-num-batched-tokens", text="Tokens in one step.")),
+    "gpu_memory_utilization": (str | None, None, _number("--gpu-memory-utilization", text="The engine's own memory fraction.")),
+    "block_size": (str | None, None, _number("--block-size", text="Tokens in a cache block.")),
     "enforce_eager": (bool, False, _option("--enforce-eager", text="No CUDA graphs.")),
     "flash_attention": (bool | None, None, _option("--flash-attention/--no-flash-attention", text="Whether attention scores stay off memory.")),
-    "input_tokens": (int | None, None, _option("--input-tokens", "--isl", text="Tokens of a prompt (default 1024).")),
-    "output_tokens": (int | None, None, _option("--output-tokens", "--osl", text="Tokens of an answer (default 256).")),
+    "input_tokens": (str | None, None, _number("--input-tokens", "--isl", text="Tokens of a prompt (default 1024).")),
+    "output_tokens": (str | None, None, _number("--output-tokens", "--osl", text="Tokens of an answer (default 256).")),
     "concurrency": (str | None, None, _option("--concurrency", "-c", text="Requests at once, or max.")),
     "speculative": (str | None, None, _option("--speculative", text="ngram, mtp, eagle or draft:MODEL, then :TOKENS, e.g. draft:llama-3.2-1b:5.")),
     "adapters": (str | None, None, _option("--adapters", text="LoRA slots as COUNTxRANK, e.g. 4x16.")),
@@ -58,7 +62,8 @@ def with_question(command: Callable[..., None]) -> Callable[..., None]:
     def wrapped(**given: Any) -> None:
         for name, read in COMPOSITE.items():
             given[name] = read(given[name])
-        words = Words(**{name: given.pop(name) for name in QUESTION})
+        typed = {name: given.pop(name) for name in QUESTION}
+        words = Words(**{name: value for name, value in typed.items() if value is not None})
         command(words=words, **given)
 
     own = [p for name, p in inspect.signature(command, eval_str=True).parameters.items() if name != "words"]

@@ -137,6 +137,16 @@ def share_kept(weights: Bytes, offloaded: Fraction) -> Bytes:
     return weights * (1 - offloaded)
 
 
+@formula(reference="definition: the share of the weights that moves to the host")
+def share_offloaded(weights: Bytes, offloaded: Fraction) -> Bytes:
+    """Bytes kept in host memory when a fraction is.
+
+    >>> share_offloaded(100.0, 0.25)
+    25.0
+    """
+    return weights * offloaded
+
+
 @formula(reference="definition: overheads of one rank and of more")
 def graph_bytes(fixed: Bytes, per_layer: Bytes, layers: Count) -> Bytes:
     """Memory captured graphs take.

@@ -58,6 +58,16 @@ def index_bytes_per_token(index_dim: ElementsPerToken) -> BytesPerToken:
     return index_dim * 8 * BYTES_PER_BIT + 4 * ONE_BYTE / ONE_TOKEN
 
 
+@formula(reference="definition: the share of the cache that stays on the device")
+def share_kept_per_token(bytes_per_token: BytesPerToken, offloaded: Fraction) -> BytesPerToken:
+    """Bytes of a token on the device when a fraction of the cache is kept in host memory.
+
+    >>> share_kept_per_token(4096.0, 0.25)
+    3072.0
+    """
+    return bytes_per_token * (1 - offloaded)
+
+
 @formula(reference="repetition of a layer")
 def bytes_per_token_of_layers(bytes_per_token: BytesPerToken, layers: Count) -> BytesPerToken:
     """Bytes per token of a group of equal layers.

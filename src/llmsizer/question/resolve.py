@@ -60,7 +60,7 @@ def resolve(words: Words, catalog: Catalog) -> Resolved:
         model=model, accelerator=accelerator, engine=engine, scheme=scheme, native=number_formats()[dtype],
         cache_format=keys, value_format=values, parallel=parallel, workload=workload, dtype=dtype,
         enforce_eager=bool(words.enforce_eager), flash_attention=_flash(words, engine),
-        adapters=_adapters(words), offload=_offload(words), draft=_draft(words, model, catalog), **limits,
+        adapters=_adapters(words), offload=_offload(words, engine, parallel), draft=_draft(words, model, catalog), **limits,
     )  # fmt: skip
     return Resolved(case, words, tuple(notes))
 
@@ -331,10 +331,16 @@ def _adapters(words: Words) -> Adapters | None:
     )
 
 
-def _offload(words: Words) -> Offload | None:
+def _offload(words: Words, engine: EngineProfile, parallel: Parallel) -> Offload | None:
     if not words.offload:
         return None
     given = _mapping("offload", words.offload, {"weights", "kv_cache", "gpu_layers", "expert_layers"})
+    for key in given:
+        if key not in engine.offload:
+            known = ", ".join(engine.offload) or "nothing"
+            raise UnsupportedCombination(f"--offload {key}: {engine.title} {engine.version} cannot", f"it offloads: {known}")
+    if parallel.devices > 1 and given.get("gpu_layers") is not None:
+        raise UnsupportedCombination("--offload gpu_layers: only for one device", "leave --tp, --pp and --dp out")
     layers = {
         key: checked_integer(f"offload.{key}", given[key], least=0, most=10_000)
         for key in ("gpu_layers", "expert_layers")

@@ -38,6 +38,22 @@ def suggestions(words: Words, resolved: Resolved, catalog: Catalog, most: int = 
     return found[:most]
 
 
+def smallest_split(words: Words, resolved: Resolved, catalog: Catalog) -> tuple[int, int] | None:
+    """The fewest devices that hold the question, as (tensor, pipeline) sizes; None when 256 do not.
+
+    Fewer devices first; among equals the larger tensor size, which answers faster.
+    """
+    domain = max(resolved.case.accelerator.link_domain or 8, 8)
+    sizes = legal_tensor_sizes(resolved.case.model, most=domain)
+    layers = resolved.case.model.num_hidden_layers
+    splits = [(tp, pp) for tp in sizes for pp in (1, 2, 3, 4, 6, 8, 12, 16, 32) if tp * pp <= 256 and pp <= layers]
+    for tp, pp in sorted(splits, key=lambda split: (split[0] * split[1], split[1])):
+        memory = _try(replace(words, tensor_parallel_size=tp, pipeline_parallel_size=pp), catalog)
+        if memory is not None and memory.fits:
+            return tp, pp
+    return None
+
+
 def _try(words: Words, catalog: Catalog) -> MemoryEstimate | None:
     try:
         return memory_estimate(resolve(words, catalog).case)
@@ -60,10 +76,10 @@ def _cache(words: Words, resolved: Resolved, catalog: Catalog) -> Iterator[tuple
 
 
 def _lengths(words: Words, resolved: Resolved, catalog: Catalog) -> Iterator[tuple[str, str, Words]]:
-    length = resolved.case.max_model_len
+    length = int(resolved.case.max_model_len)
     least = resolved.case.workload.input_tokens + resolved.case.workload.output_tokens
     while length > 2 * least:
-        length //= 2
+        length = length // 2
         yield f"limit the length to {length:,} tokens", f"--max-model-len {length}", replace(words, max_model_len=length)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from llmsizer.core.quantities import GIB, human
 from llmsizer.question.suggest import Suggestion
 from llmsizer.report.tables import Table
-from llmsizer.sizing.breakdown import capacity_by_length, weights_by_part
+from llmsizer.sizing.breakdown import capacity_by_length, longest_contexts, weights_by_part
 from llmsizer.sizing.estimate import Estimate
 from llmsizer.sizing.paging import paging_gain
 
@@ -74,6 +74,8 @@ def capacity_lines(estimate: Estimate) -> list[str]:
     longest = int(memory.max_context_tokens)
     why = ", the model's limit" if limit is not None and longest >= limit else ""
     lines.append(f"Context     up to {longest:,} tokens for one request{why}")
+    if float(memory.host_weights_bytes) and (case.offload is not None or float(memory.host_weights_bytes) > GIB):
+        lines.append(f"Host        {float(memory.host_weights_bytes) / GIB:,.1f} GiB of weights in host memory")
     return lines
 
 
@@ -128,6 +130,35 @@ def capacity_table(estimate: Estimate) -> Table:
         [f"{length:,}", f"{count:,.2f}"] for length, count in capacity_by_length(estimate.case, estimate.memory.stage, lengths)
     ]
     return Table("Requests at once, by length", ["tokens each", "requests"], rows, right=(0, 1))
+
+
+SEQUENCES = (1, 4, 16, 64, 256)
+
+
+def context_table(estimate: Estimate) -> Table:
+    """The longest context by how many requests share the cache."""
+    found = longest_contexts(estimate.case, estimate.memory.stage, SEQUENCES)
+    rows = [[f"{count}", f"{length:,}" if length else "none"] for count, length in found]
+    return Table("Longest context, by requests at once", ["requests", "tokens each"], rows, right=(0, 1))
+
+
+def answers_table(estimate: Estimate, split: tuple[int, int] | None) -> Table:
+    """The smallest split that holds the question, and the largest batch on the one asked for."""
+    case = estimate.case
+    rows = [["smallest split that fits", _split_text(split)]]
+    if estimate.fits:
+        fit = int(float(estimate.memory.max_concurrency_at_workload))
+        limit = int(case.max_num_seqs) * case.parallel.data_parallel_size
+        why = f"max_num_seqs; memory holds {fit:,}" if limit < fit else "by memory"
+        rows.append(["largest batch of this workload", f"{min(fit, limit):,} ({why})"])
+    return Table("Limits", ["question", "answer"], rows)
+
+
+def _split_text(split: tuple[int, int] | None) -> str:
+    if split is None:
+        return "none up to 256 devices"
+    tp, pp = split
+    return f"{tp * pp} device{'s' if tp * pp > 1 else ''} (--tp {tp}" + (f" --pp {pp})" if pp > 1 else ")")
 
 
 def paging_table(estimate: Estimate) -> Table:

@@ -20,7 +20,8 @@ class EngineProfile:
     ``memory_fraction`` is that way's fraction (of the total, or of what is left);
     ``sampler_bytes_per_logit`` and ``hidden_copies`` size the activation peak of its profile run;
     ``chunked_prefill_tokens`` is the batched-token budget it takes by itself where the
-    prompt would otherwise be processed whole (None: whole prompts).
+    prompt would otherwise be processed whole (None: whole prompts). ``offload`` names what it can
+    keep in host memory (fields of ``Offload``).
     """
 
     id: str
@@ -63,6 +64,7 @@ class EngineProfile:
     cache_formats: tuple[str, ...] = ()
     attention_kinds: tuple[str, ...] = ()
     vendors: tuple[str, ...] = ()
+    offload: tuple[str, ...] = ()
     batching: str = "in-flight"
     flags: Mapping[str, str] = field(default_factory=dict)
     notes: str = ""

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from llmsizer.blocks.operation import Role
 from llmsizer.core.explain import plain
+from llmsizer.core.quantities import Count
 from llmsizer.schema.deployment import Case
-from llmsizer.sizing.lowering import lower
-from llmsizer.sizing.memory import stage_memory, stages_of
+from llmsizer.sizing.lowering import Stack, lower
+from llmsizer.sizing.memory import longest_context, stage_memory, stages_of
 from llmsizer.sizing.stages import Stage
-from llmsizer.sizing.weights import rank_weight_bytes, sizer_of
+from llmsizer.sizing.weights import held_layers, rank_weight_bytes, sizer_of
 
 
 def stage_at(case: Case, index: int) -> Stage:
@@ -23,12 +24,11 @@ def weights_by_part(case: Case, stage_index: int) -> list[tuple[str, float]]:
     stage, sizer = stage_at(case, stage_index), sizer_of(case)
     sizes: dict[Role, float] = {}
     lowered = lower(case.model)
-    stacks = [(stack, stage.layers_of(stack)) for stack in lowered.layers]
     ends = [*([lowered.embedding, *lowered.towers] if stage.is_first else []), *([lowered.head] if stage.is_last else [])]
     if case.engine.embedding_on_host:
         ends = [end for end in ends if end is lowered.head]
-    for stack, layers in [*((s, found) for s, found in stacks if found), *((end, []) for end in ends)]:
-        count = len(layers) if layers else stack.count
+    held: list[tuple[Stack, list[int], Count]] = [*held_layers(case, stage), *((end, [], end.count) for end in ends)]
+    for stack, layers, count in held:
         for operation in stack.operations:
             for weight in operation.weights:
                 size = sum(plain(part) for part in sizer.weight_parts(weight, stack.group, layers, count))
@@ -44,3 +44,9 @@ def capacity_by_length(case: Case, stage_index: int, lengths: Sequence[int]) -> 
     pool = stage_memory(case, stage_at(case, stage_index)).pool
     ranks = plain(case.parallel.data_parallel_size)
     return [(length, plain(pool.concurrency(float(length))) * ranks) for length in lengths]
+
+
+def longest_contexts(case: Case, stage_index: int, sequences: Sequence[int]) -> list[tuple[int, int]]:
+    """The longest context that so many sequences can have at once (0: they do not fit)."""
+    found = stage_memory(case, stage_at(case, stage_index))
+    return [(count, longest_context(case, found, count)) for count in sequences]

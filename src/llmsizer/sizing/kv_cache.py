@@ -15,12 +15,14 @@ from llmsizer.formulas.kv_cache import (
     cache_scale_bytes_per_token,
     index_bytes_per_token,
     sequence_cache_bytes,
+    share_kept_per_token,
     state_bytes,
     windowed_tokens,
 )
 from llmsizer.formulas.storage import aligned_width, bytes_of_copies, rank_share
 from llmsizer.schema.deployment import Case
 from llmsizer.schema.number_format import CacheFormat
+from llmsizer.sizing.draft import draft_caches
 from llmsizer.sizing.lowering import lower
 from llmsizer.sizing.stages import Stage
 
@@ -52,19 +54,24 @@ class CacheLayer:
 
 
 def cache_layers(case: Case, stage: Stage) -> list[CacheLayer]:
-    """The cache of a stage's layers on one rank, layers of one kind and size joined."""
+    """The cache of a stage's layers on one rank; none where the host keeps it all."""
     found: list[CacheLayer] = []
+    if case.offload is not None and plain(case.offload.kv_cache) == 1:
+        return found
     for stack in lower(case.model).layers:
         if stage.layers_of(stack):
             found += [_layer(case, shape, stage.count_of(stack), stack.name) for shape in stack.caches]
-    if case.draft is not None and case.draft.method in {"mtp", "eagle"} and stage.is_last:
-        found += [_layer(case, shape, stack.count, stack.name) for stack in lower(case.model).mtp for shape in stack.caches]
+    if stage.is_last:
+        found += [_layer(case, shape, count, name) for shape, count, name in draft_caches(case)]
     return found
 
 
 def _layer(case: Case, shape: CacheShape, count: Count, name: str) -> CacheLayer:
     state = total([_state(case, tensor) for tensor in shape.states], f"state, {name}") if shape.states else 0.0
-    return CacheLayer(name, shape.kind, count, _per_token(case, shape), state, shape.window)
+    per_token = _per_token(case, shape)
+    if case.offload is not None and plain(case.offload.kv_cache):
+        per_token = share_kept_per_token(per_token, case.offload.kv_cache)
+    return CacheLayer(name, shape.kind, count, per_token, state, shape.window)
 
 
 def _per_token(case: Case, shape: CacheShape) -> BytesPerToken:

@@ -12,9 +12,10 @@ from llmsizer.formulas.kv_cache import concurrency_tokens
 from llmsizer.formulas.storage import bytes_of_copies
 from llmsizer.schema.deployment import Case
 from llmsizer.sizing.accounting import Division, divide
+from llmsizer.sizing.draft import draft_weight_bytes
 from llmsizer.sizing.kv_cache import CacheLayer, cache_layers, fixed_sequence_bytes
 from llmsizer.sizing.pool import Pool, make_pool, sequence_slope
-from llmsizer.sizing.stages import Stage, pipeline_stages
+from llmsizer.sizing.stages import Stage, offloaded_stage, pipeline_stages
 from llmsizer.sizing.weights import adapter_bytes, host_weight_bytes, rank_weight_bytes
 
 # Beyond this a context length is a capacity figure, not a length anyone can ask for.
@@ -74,8 +75,8 @@ def stage_memory(case: Case, stage: Stage) -> StageMemory:
     """Weights, division and pool of one device of a stage."""
     weights = rank_weight_bytes(case, stage)
     extras = [named(adapter_bytes(case, stage), "adapters")] if case.adapters is not None else []
-    if case.draft is not None and case.draft.model is not None:
-        extras.append(named(draft_weight_bytes(case), "draft model"))
+    if case.draft is not None and stage.is_last and case.draft.method != "ngram":
+        extras.append(named(draft_weight_bytes(case), "draft"))
     if extras:
         weights = total([named(weights, "model weights"), *extras], "weights_bytes")
     if case.offload is not None and plain(case.offload.weights):
@@ -85,19 +86,11 @@ def stage_memory(case: Case, stage: Stage) -> StageMemory:
     return StageMemory(stage, layers, weights, division, make_pool(case, layers, division.for_cache))
 
 
-def draft_weight_bytes(case: Case) -> Bytes:
-    """Weights of a draft model, on every rank (engines run drafts undivided or at the same split)."""
-    from llmsizer.sizing.weights import checkpoint_bytes
-
-    draft = case.draft
-    assert draft is not None
-    assert draft.model is not None
-    return checkpoint_bytes(draft.model, draft.scheme if draft.scheme is not None else case.scheme, case.native)
-
-
 def stages_of(case: Case) -> list[Stage]:
     """The pipeline stages of a case that can differ: first, last, and the largest between."""
     layers, size = int(plain(case.model.num_hidden_layers)), int(plain(case.parallel.pipeline_parallel_size))
+    if case.offload is not None and case.offload.gpu_layers is not None:
+        return [offloaded_stage(layers, int(plain(case.offload.gpu_layers)))]
     stages = pipeline_stages(layers, size)
     if size <= 3:
         return stages

@@ -29,6 +29,13 @@ class Stage:
         return len(self.layers_of(stack))
 
 
+def offloaded_stage(layers: int, gpu_layers: int) -> Stage:
+    """The device's share when the last ``gpu_layers`` layers are given to it, and the output layer
+    where more than all layers are asked for (llama.cpp --n-gpu-layers)."""
+    held = min(gpu_layers, layers)
+    return Stage(0, layers - held, layers, held == layers, gpu_layers > layers)
+
+
 def pipeline_stages(layers: int, pipeline_parallel_size: int) -> list[Stage]:
     """The stages of a pipeline, as vLLM divides layers: a remainder goes to the stages before the
     last, from the back (vllm/distributed/utils.py, get_pp_indices)."""

@@ -65,7 +65,7 @@ def gguf_type(
     else:
         chosen = _by_rules(scheme, weight, group, layer, layers)
     stored = scheme.formats[chosen]
-    whole = stored.packed_elements is None or plain(weight.in_features) % stored.packed_elements == 0
+    whole = stored.packed_elements is None or plain(weight.in_features) % plain(stored.packed_elements) == 0
     return chosen if whole else stored.fallback or "F16"
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llmsizer.blocks.attention import Latent
 from llmsizer.blocks.operation import Role, Split, Weight
 from llmsizer.core.explain import is_explained, lift, named, plain, total
 from llmsizer.core.quantities import Bytes, Count
+from llmsizer.formulas.budget import share_offloaded
 from llmsizer.formulas.parameters import (
     heads_width,
     joint_width,
@@ -201,18 +202,33 @@ def sizer_of(case: Case) -> WeightSizer:
 
 def rank_weight_bytes(case: Case, stage: Stage) -> Bytes:
     """Bytes of weights one device of a stage loads, absorbed copies and loader overhead included."""
-    lowered, sizer = lower(case.model), sizer_of(case)
-    parts: list[Bytes] = []
-    for stack in lowered.layers:
-        layers = stage.layers_of(stack)
-        if layers:
-            parts.append(sizer.stack(stack, layers, stage.count_of(stack)))
+    sizer = sizer_of(case)
+    parts = [sizer.stack(stack, layers, count) for stack, layers, count in held_layers(case, stage)]
     parts += list(_ends(case, stage, sizer))
     if case.engine.absorbed_copies:
         parts += _absorbed(case, stage)
     if plain(case.engine.load_overhead):
         parts.append(named(case.engine.load_overhead, "loader overhead"))
     return total(parts, "weights_bytes")
+
+
+def held_layers(case: Case, stage: Stage) -> Iterable[tuple[Stack, list[int], Count]]:
+    """The stacks of which a device of a stage holds layers, with their places and number; where experts
+    of the first layers stay on the host, those layers come without them."""
+    on_host = case.offload.expert_layers if case.offload is not None else None
+    for stack in lower(case.model).layers:
+        layers = stage.layers_of(stack)
+        kept = [layer for layer in layers if on_host is None or layer >= plain(on_host)]
+        if kept:
+            yield stack, kept, stage.count_of(stack) if len(kept) == len(layers) else len(kept)
+        if len(kept) < len(layers):
+            yield without_experts(stack), layers[: len(layers) - len(kept)], len(layers) - len(kept)
+
+
+def without_experts(stack: Stack) -> Stack:
+    """A stack less its routed experts."""
+    kept = tuple(op for op in stack.operations if all(weight.role is not Role.EXPERT for weight in op.weights))
+    return replace(stack, operations=kept)
 
 
 def _ends(case: Case, stage: Stage, sizer: WeightSizer) -> Iterable[Bytes]:
@@ -227,8 +243,6 @@ def _ends(case: Case, stage: Stage, sizer: WeightSizer) -> Iterable[Bytes]:
         yield named(sizer.weight(embedding_weight(lowered.embedding)), "tied head")
     if stage.is_last:
         yield sizer.stack(lowered.head, [], 1)
-        if case.draft is not None and case.draft.method == "mtp":
-            yield from (sizer.stack(stack, [], stack.count) for stack in lowered.mtp)
 
 
 def _absorbed(case: Case, stage: Stage) -> list[Bytes]:
@@ -246,11 +260,38 @@ def _absorbed(case: Case, stage: Stage) -> list[Bytes]:
 
 
 def host_weight_bytes(case: Case, stage: Stage) -> Bytes:
-    """Bytes of weights that stay in host memory (llama.cpp keeps the embedding there)."""
-    if not (case.engine.embedding_on_host and stage.is_first):
-        return 0.0
-    sizer = WeightSizer(case.model, case.scheme, case.native, None, 1)
-    return named(sizer.stack(lower(case.model).embedding, [], 1), "host_weights_bytes")
+    """Bytes of weights that stay in host memory: the embedding (llama.cpp), layers and experts that
+    are not given to the device, a share of all weights."""
+    sizer, lowered = sizer_of(case), lower(case.model)
+    parts: list[Bytes] = []
+    if case.engine.embedding_on_host and (stage.is_first or case.offload is not None):
+        parts.append(sizer.stack(lowered.embedding, [], 1))
+    if case.offload is not None:
+        parts += _offloaded(case, stage, sizer)
+    return total(parts, "host_weights_bytes") if parts else 0.0
+
+
+def _offloaded(case: Case, stage: Stage, sizer: WeightSizer) -> list[Bytes]:
+    offload, lowered, parts = case.offload, lower(case.model), []
+    assert offload is not None
+    if plain(offload.weights):
+        parts.append(named(share_offloaded(rank_weight_bytes(case, stage), offload.weights), "share of the weights"))
+    if offload.gpu_layers is not None:
+        for stack in lowered.layers:
+            layers = [layer for layer in sorted(stack.indices) if layer < stage.first]
+            parts += [sizer.stack(stack, layers, len(layers))] if layers else []
+        parts += [] if stage.is_last else [sizer.stack(lowered.head, [], 1)]
+    if offload.expert_layers is not None:
+        for stack in lowered.layers:
+            layers = [layer for layer in stage.layers_of(stack) if layer < plain(offload.expert_layers)]
+            parts += [sizer.stack(only_experts(stack), layers, len(layers))] if layers else []
+    return parts
+
+
+def only_experts(stack: Stack) -> Stack:
+    """A stack's routed experts."""
+    kept = tuple(op for op in stack.operations if any(weight.role is Role.EXPERT for weight in op.weights))
+    return replace(stack, operations=kept)
 
 
 def adapter_bytes(case: Case, stage: Stage) -> Bytes:

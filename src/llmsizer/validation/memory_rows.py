@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from llmsizer.catalog.catalog import Catalog, load_catalog
+from llmsizer.core.explain import plain
 from llmsizer.core.quantities import GIB
 from llmsizer.question.ask import ask
 from llmsizer.question.words import Words
@@ -41,10 +42,10 @@ def _row_errors(row: Mapping[str, Any], catalog: Catalog) -> Iterator[ErrorRow]:
     tokens = _logged_tokens(row)
     if tokens and "extras" not in row:
         per_token = measured["kv_cache_gib"] * GIB / tokens
-        yield _error(row, "bytes per KV token", estimate.memory.kv_bytes_per_token_per_gpu, per_token)
+        yield _error(row, "bytes per KV token", plain(estimate.memory.kv_bytes_per_token_per_gpu), per_token)
     if _is_known(row) and "gpu_memory_utilization" in row["words"]:
-        pool = estimate.memory.per_gpu.kv_cache_bytes / GIB
-        capacity = estimate.memory.per_gpu.capacity_bytes / GIB
+        pool = plain(estimate.memory.per_gpu.kv_cache_bytes) / GIB
+        capacity = plain(estimate.memory.per_gpu.capacity_bytes) / GIB
         yield _error(row, "KV pool / device memory", pool, measured["kv_cache_gib"], capacity)
 
 
