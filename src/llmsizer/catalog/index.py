@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from llmsizer.catalog.package_data import (
-    CATALOGS,
     DOCUMENTS,
+    RECORD_FILES,
     cache_file,
     compiled,
     package_yaml,
@@ -42,7 +42,7 @@ def compile_records() -> dict[str, dict[str, Record]]:
     from llmsizer.catalog.validation import document_records
 
     merged: dict[str, dict[str, Record]] = {section: {} for section in SECTIONS}
-    for name in CATALOGS:
+    for name in RECORD_FILES:
         for section, found in document_records(package_yaml(name)).items():
             merged[section] |= found
     return merged

@@ -22,9 +22,17 @@ if TYPE_CHECKING:
 
 DATA = Path(__file__).parent / "data"
 CATALOGS = ("hardware_catalog.yaml", "models_catalog.yaml")
-DOCUMENTS = ("architectures.yaml", "engines.yaml", "number_formats.yaml", "quantization_schemes.yaml")
+CURVES = (
+    "matmul", "experts", "pointwise", "attention_prefill", "attention_decode", "latent_prefill", "latent_decode",
+    "scan", "collectives",
+)  # fmt: skip
+DOCUMENTS = (
+    "architectures.yaml", "engines.yaml", "number_formats.yaml", "quantization_schemes.yaml",
+    *(f"calibrations/{name}.yaml" for name in CURVES),
+)  # fmt: skip
+RECORD_FILES = (*CATALOGS, "prices.yaml")
 COMPILED_NAME = "_index.json"
-SCHEMA = 3
+SCHEMA = 4
 
 
 def package_file(name: str) -> Path:
@@ -45,7 +53,7 @@ def source_hash() -> str:
     It tells an edited file from the compiled one; it is no protection against forgery.
     """
     checksum, size = zlib.crc32(str(SCHEMA).encode()), 0
-    for name in (*CATALOGS, *DOCUMENTS):
+    for name in (*RECORD_FILES, *DOCUMENTS):
         content = package_file(name).read_bytes()
         checksum, size = zlib.crc32(content, checksum), size + len(content)
     return f"{checksum:08x}{size:08x}"

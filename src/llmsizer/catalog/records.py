@@ -15,7 +15,8 @@ from llmsizer.core.explain import Provenance, Source
 from llmsizer.core.quantities import parse_quantity
 from llmsizer.schema.accelerator import Accelerator, Node, Processor
 
-SECTIONS = ("accelerators", "cpus", "nodes", "models")
+PRICE_SECTIONS = ("prices", "purchase_prices", "cost_assumptions")
+SECTIONS = ("accelerators", "cpus", "nodes", "models", *PRICE_SECTIONS)
 NOUNS: dict[str, type] = {"accelerators": Accelerator, "cpus": Processor, "nodes": Node}
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from llmsizer.catalog.entries import Sources, entries, provenance_of, unwrap, validate
 from llmsizer.catalog.models import ModelEntry, model_of_entry
-from llmsizer.catalog.records import NOUNS, SECTIONS, Record
+from llmsizer.catalog.price_entries import price_record, with_more_rates
+from llmsizer.catalog.records import NOUNS, PRICE_SECTIONS, SECTIONS, Record
 from llmsizer.core.errors import UnitError, nearest
 from llmsizer.core.explain import Provenance, Source
 from llmsizer.core.quantities import GIB, parse_quantity
@@ -49,6 +50,8 @@ def _check_sections(document: Document) -> None:
 
 def record(section: str, name: str, raw: Mapping[str, Any], document: Document, sources: Sources) -> Record:
     """One entry, unwrapped, completed and validated."""
+    if section in PRICE_SECTIONS:
+        return price_record(section, name, raw, document, sources)
     path = (section, name)
     found: dict[str, Source] = {}
     data = {key: unwrap(value, sources, (*path, key), str(key), found) for key, value in raw.items()}
@@ -138,7 +141,9 @@ def overlay(records: Mapping[str, Mapping[str, Record]], path: Path) -> dict[str
     for section in SECTIONS:
         for name, raw in entries(document, section).items():
             below = merged[section].get(name)
-            if below is None:
+            if section in PRICE_SECTIONS:
+                merged[section][name] = _price_over(below, section, name, raw, document, _with_file(sources))
+            elif below is None:
                 merged[section][name] = record(section, name, _sourced(raw, document), document, _with_file(sources))
             else:
                 merged[section][name] = _overridden(section, name, raw, below, document, _with_file(sources), source)
@@ -146,6 +151,20 @@ def overlay(records: Mapping[str, Mapping[str, Record]], path: Path) -> dict[str
 
 
 FILE_SOURCE = "this file"
+
+
+def _price_over(
+    below: Record | None, section: str, name: str, raw: Mapping[str, Any], document: Document, sources: Sources
+) -> Record:
+    """A user's price: rates added to what is known of an instance, a new entry, or another default."""
+    if section == "cost_assumptions":
+        return price_record(section, name, _sourced(raw, document), document, sources)
+    rates = raw.get("rates")
+    if isinstance(rates, list):
+        raw = {**raw, "rates": [_sourced(rate, document) if isinstance(rate, Mapping) else rate for rate in rates]}
+    if below is None:
+        return price_record(section, name, raw, document, sources)
+    return with_more_rates(below, raw, (section, name), document, sources)
 
 
 def _sourced(raw: Mapping[str, Any], document: Document) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from llmsizer.report.memory import (
     paragraphs,
     trouble_lines,
 )
+from llmsizer.report.speed import speed_lines
 from llmsizer.report.tables import as_csv, as_json, as_markdown, as_text, flat
 from llmsizer.sizing.estimate import Estimate
 
@@ -45,7 +46,7 @@ def command(
     format_: Format = "table",
     catalog: CatalogPaths = None,
 ) -> None:
-    """Answers on one screen whether a model fits on a device and how much of it."""
+    """Answers on one screen whether a model fits on a device, how much of it, and how fast it runs."""
     checked_format(format_)
     nouns = catalog_of(catalog)
     estimate = ask(words, nouns)
@@ -67,7 +68,7 @@ def rendered(estimate: Estimate, near: list[Suggestion], form: str) -> str:
         return as_json(data)
     if form == "csv":
         return as_csv(["key", "value"], flat(data))
-    lines = [*capacity_lines(estimate), *trouble_lines(estimate, near), *evidence_lines(estimate)]
+    lines = [*capacity_lines(estimate), *speed_lines(estimate), *trouble_lines(estimate, near), *evidence_lines(estimate)]
     notes = [f"Note        {note}" for note in estimate.notes]
     if form == "markdown":
         return "\n\n".join(

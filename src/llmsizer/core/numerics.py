@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llmsizer.core.quantities import Number
 
-_PLAIN = {float, int, bool}
+_PLAIN = (float, int)
 
 
 def maximum(first: Number, second: Number) -> Number:
     """The larger of two numbers, elementwise."""
-    if type(first) in _PLAIN and type(second) in _PLAIN:
+    if isinstance(first, _PLAIN) and isinstance(second, _PLAIN):
         return first if first >= second else second
     import numpy as np
 
@@ -27,7 +27,7 @@ def maximum(first: Number, second: Number) -> Number:
 
 def minimum(first: Number, second: Number) -> Number:
     """The smaller of two numbers, elementwise."""
-    if type(first) in _PLAIN and type(second) in _PLAIN:
+    if isinstance(first, _PLAIN) and isinstance(second, _PLAIN):
         return first if first <= second else second
     import numpy as np
 
@@ -43,9 +43,9 @@ def where(condition: Any, yes: Number, no: Number) -> Number:
     return np.where(condition, yes, no)
 
 
-# A ratio that is integer up to rounding (1e-9 relative) counts as that integer in ceil and floor,
+# A ratio that is integer up to rounding (1e-13 relative) counts as that integer in ceil and floor,
 # so that 0.1 + 0.2 style residue never adds a block.
-_SNAP = 1e-9
+_SNAP = 1e-13
 
 
 def ceil(number: Number) -> Number:
@@ -73,7 +73,7 @@ def power(base: Number, exponent: Number) -> Number:
 
 def log(number: Number) -> Number:
     """The natural logarithm, elementwise."""
-    if type(number) in _PLAIN:
+    if isinstance(number, _PLAIN):
         return math.log(number)
     import numpy as np
 
@@ -82,7 +82,7 @@ def log(number: Number) -> Number:
 
 def exp(number: Number) -> Number:
     """The exponential, elementwise."""
-    if type(number) in _PLAIN:
+    if isinstance(number, _PLAIN):
         return math.exp(number)
     import numpy as np
 
@@ -91,7 +91,7 @@ def exp(number: Number) -> Number:
 
 def log1p(number: Number) -> Number:
     """``log(1 + number)``, elementwise, exact for small numbers."""
-    if type(number) in _PLAIN:
+    if isinstance(number, _PLAIN):
         return math.log1p(number)
     import numpy as np
 
@@ -100,7 +100,7 @@ def log1p(number: Number) -> Number:
 
 def expm1(number: Number) -> Number:
     """``exp(number) - 1``, elementwise, exact for small numbers."""
-    if type(number) in _PLAIN:
+    if isinstance(number, _PLAIN):
         return math.expm1(number)
     import numpy as np
 
@@ -109,7 +109,7 @@ def expm1(number: Number) -> Number:
 
 def sqrt(number: Number) -> Number:
     """The square root, elementwise."""
-    if type(number) in _PLAIN:
+    if isinstance(number, _PLAIN):
         return math.sqrt(number)
     import numpy as np
 

@@ -196,9 +196,17 @@ Flop = Annotated[Number, Unit("FLOP")]
 FlopPerByte = Annotated[Number, Unit("FLOP/byte")]
 FlopPerSecond = Annotated[Number, Unit("FLOP/second")]
 Seconds = Annotated[Number, Unit("second")]
+PerSecond = Annotated[Number, Unit("1/second")]
 Watts = Annotated[Number, Unit("joule/second")]
 Usd = Annotated[Number, Unit("USD")]
 UsdPerSecond = Annotated[Number, Unit("USD/second")]
+UsdPerToken = Annotated[Number, Unit("USD/token")]
+UsdPerByte = Annotated[Number, Unit("USD/byte")]
+UsdPerByteSecond = Annotated[Number, Unit("USD/byte/second")]
+UsdPerJoule = Annotated[Number, Unit("USD/joule")]
+Joules = Annotated[Number, Unit("joule")]
+Grams = Annotated[Number, Unit("gram")]
+GramsPerJoule = Annotated[Number, Unit("gram/joule")]
 
 _SCALES: dict[str, tuple[tuple[float, str], ...]] = {
     "byte": ((2.0**40, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB"), (1.0, "B")),
@@ -209,6 +217,13 @@ _SCALES: dict[str, tuple[tuple[float, str], ...]] = {
     "FLOP/second": ((1e15, "PFLOP/s"), (1e12, "TFLOP/s"), (1e9, "GFLOP/s"), (1.0, "FLOP/s")),
     "second": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")),
     "joule/second": ((1e3, "kW"), (1.0, "W")),
+    "joule": ((3.6e6, "kWh"), (1.0, "J")),
+    "USD/second": ((1 / 3600, "USD/h"),),
+    "USD/token": ((1e-6, "USD/million tokens"),),
+    "USD/joule": ((1 / 3.6e6, "USD/kWh"),),
+    "USD/byte": ((1e-9, "USD/GB"),),
+    "USD/byte/second": ((1e-9 / (365.25 / 12 * 86400), "USD/GB/month"),),
+    "gram/joule": ((1 / 3.6e6, "g/kWh"),),
 }
 
 
@@ -221,9 +236,8 @@ def human(number: float, unit: str, digits: int = 4) -> str:
     for scale, name in _SCALES.get(unit, ()):
         if abs(number) >= scale:
             return f"{_digits(number / scale, digits)} {name}"
-    scales = _SCALES.get(unit)
-    name = scales[-1][1] if scales else ("" if unit == "1" else unit)
-    return f"{_digits(number, digits)} {name}".strip()
+    scale, name = _SCALES[unit][-1] if unit in _SCALES else (1.0, "" if unit == "1" else unit)
+    return f"{_digits(number / scale, digits)} {name}".strip()
 
 
 def _digits(number: float, digits: int) -> str:

@@ -105,7 +105,7 @@ def diagnose(reading: LogReading, catalog: Catalog | None = None, **given: Any) 
         raise _without_figures(reading)
     evidence = Evidence(reading, asked, catalog, estimated, logged, estimated_figures(reading, estimated))
     started = _started(reading)
-    question = question_of(Resolved(estimated.case, asked.words, ()), estimated.memory)
+    question = question_of(Resolved(estimated.case, asked.words, ()))
     return Diagnosis(
         reading=reading,
         question={name: value for name, value in question.items() if name not in _NOT_OF_LOGS},

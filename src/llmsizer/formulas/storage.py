@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llmsizer.core.explain import formula
 from llmsizer.core.numerics import ceil, maximum
-from llmsizer.core.quantities import Bytes, Count, Elements
+from llmsizer.core.quantities import Bytes, BytesPerElement, Count, Elements
 from llmsizer.core.units import BYTES_PER_BIT, ONE_BYTE, ONE_ELEMENT
 
 
@@ -118,3 +118,23 @@ def bytes_of_copies(bytes_each: Bytes, copies: Count) -> Bytes:
     3200.0
     """
     return bytes_each * copies
+
+
+@formula(reference="the mean over layers that may be stored in several formats")
+def mean_bytes(whole: Bytes, layers: Count) -> Bytes:
+    """Bytes of one layer, on average.
+
+    >>> mean_bytes(64.0, 32)
+    2.0
+    """
+    return whole / layers
+
+
+@formula(reference="8 bits are a byte")
+def bytes_per_value(bits: Count) -> BytesPerElement:
+    """Bytes of one value.
+
+    >>> bytes_per_value(16)
+    2.0
+    """
+    return bits * BYTES_PER_BIT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from llmsizer.catalog.catalog import Catalog, load_catalog
@@ -12,6 +13,7 @@ from llmsizer.schema.accelerator import Accelerator
 from llmsizer.schema.deployment import Case
 from llmsizer.schema.model import Model
 from llmsizer.sizing.estimate import Estimate, memory_evidence
+from llmsizer.sizing.speed import speed_estimate
 from llmsizer.sizing.memory import MemoryEstimate, memory_estimate, whole_sequences
 
 
@@ -20,13 +22,25 @@ def ask(words: Words, catalog: Catalog | None = None) -> Estimate:
     resolved = resolve(words, catalog if catalog is not None else load_catalog())
     memory = memory_estimate(resolved.case)
     notes = [*resolved.notes, *_length_notes(resolved.case, memory)]
+    case = with_concurrency(resolved.case, words, memory)
+    speed = speed_estimate(case, memory) if memory.fits or words.ignore_memory else None
     return Estimate(
-        question=question_of(resolved, memory),
-        case=resolved.case,
+        question=question_of(replace(resolved, case=case)),
+        case=case,
         memory=memory,
+        speed=speed,
         evidence=memory_evidence(resolved.case, memory_interval(resolved.case, memory)),
         notes=tuple(notes),
     )
+
+
+def with_concurrency(case: Case, words: Words, memory: MemoryEstimate) -> Case:
+    """The case with ``concurrency="max"`` put into a number: as many as the cache and the engine run."""
+    if words.concurrency != "max" or not memory.fits:
+        return case
+    ranks = case.parallel.data_parallel_size
+    most = min(whole_sequences(memory.running_sequences), int(case.max_num_seqs) * ranks)
+    return replace(case, concurrency=max(1, most))
 
 
 def memory_interval(case: Case, memory: MemoryEstimate) -> tuple[float, float] | None:
@@ -48,15 +62,13 @@ def _length_notes(case: Case, memory: MemoryEstimate) -> list[str]:
     ]
 
 
-def question_of(resolved: Resolved, memory: MemoryEstimate) -> dict[str, Any]:
+def question_of(resolved: Resolved) -> dict[str, Any]:
     """Every word resolved, the typed names kept."""
     case, words = resolved.case, resolved.words
     typed_model = words.model.id if isinstance(words.model, Model) else str(words.model)
     typed_hardware = words.hardware.id if isinstance(words.hardware, Accelerator) else words.hardware
     cache = case.cache_format.id if case.cache_format is case.value_format else f"{case.cache_format.id}/{case.value_format.id}"
     concurrency: Any = case.concurrency
-    if words.concurrency == "max":
-        concurrency = max(1, whole_sequences(memory.max_concurrency_at_workload)) if memory.fits else None
     return {
         "model": typed_model,
         "model_id": case.model.id,

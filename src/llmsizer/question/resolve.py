@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from llmsizer.catalog.calibrations import calibration_of
 from llmsizer.catalog.catalog import Catalog
 from llmsizer.catalog.formats import cache_format, number_formats
 from llmsizer.core.errors import InvalidQuestion, UnsupportedCombination
@@ -29,7 +30,9 @@ from llmsizer.sizing.memory import LONGEST
 
 DTYPES = {"auto": "auto", "half": "fp16", "float16": "fp16", "fp16": "fp16", "bfloat16": "bf16", "bf16": "bf16",
           "float": "fp32", "float32": "fp32", "fp32": "fp32"}  # fmt: skip
+BATCHING = ("static", "dynamic", "continuous", "in-flight")
 DEFAULT_INPUT, DEFAULT_OUTPUT = 1024, 256
+DEFAULT_ACCEPTANCE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,9 @@ def resolve(words: Words, catalog: Catalog) -> Resolved:
     case = Case(
         model=model, accelerator=accelerator, engine=engine, scheme=scheme, native=number_formats()[dtype],
         cache_format=keys, value_format=values, parallel=parallel, workload=workload, dtype=dtype,
-        enforce_eager=bool(words.enforce_eager), flash_attention=_flash(words, engine),
+        enforce_eager=bool(words.enforce_eager), request_rate=_rate(words), batching=_batching(words, engine),
+        expert_skew=checked_fraction("expert_skew", words.expert_skew, most=100.0),
+        calibration=calibration_of(str(words.calibration), accelerator, engine.id), flash_attention=_flash(words, engine),
         adapters=_adapters(words), offload=_offload(words, engine, parallel), draft=_draft(words, model, catalog), **limits,
     )  # fmt: skip
     return Resolved(case, words, tuple(notes))
@@ -206,7 +211,10 @@ def _workload(words: Words, model: Model) -> Workload:
     output = words.output_tokens if words.output_tokens is not None else max(1, min(DEFAULT_OUTPUT, longest // 5))
     output = checked_integer("output_tokens", output, most=LARGEST_LENGTH)
     given = words.input_tokens if words.input_tokens is not None else max(1, min(DEFAULT_INPUT, longest - output))
-    return Workload(input_tokens=checked_integer("input_tokens", given, most=LARGEST_LENGTH), output_tokens=output)
+    return Workload(
+        input_tokens=checked_integer("input_tokens", given, most=LARGEST_LENGTH), output_tokens=output,
+        prefix_cache_hit_rate=checked_fraction("prefix_cache_hit_rate", words.prefix_cache_hit_rate),
+    )  # fmt: skip
 
 
 def _limits(
@@ -297,6 +305,18 @@ def static_fraction(engine: EngineProfile, accelerator: Accelerator, parallel: P
     return round(max(total - reserve, 0.05 * total) / total, 3)
 
 
+def _rate(words: Words) -> float | None:
+    if words.request_rate is None:
+        return None
+    return checked_fraction("request_rate", words.request_rate, least=1e-9, most=1e6)
+
+
+def _batching(words: Words, engine: EngineProfile) -> str:
+    if words.batching is None:
+        return engine.batching
+    return checked_choice("batching", str(words.batching), BATCHING)
+
+
 def _concurrency(words: Words) -> int | None:
     if words.concurrency is None or words.concurrency == "max":
         return None
@@ -371,7 +391,8 @@ def _draft(words: Words, model: Model, catalog: Catalog) -> Draft | None:
     draft_model = catalog.model(str(name)) if name else None
     scheme = catalog.scheme(str(given.get("quantization") or draft_model.native_quantization)) if draft_model else None
     tokens = checked_integer("speculative.num_speculative_tokens", given.get("num_speculative_tokens", 3), most=64)
-    return Draft(method=method, num_speculative_tokens=tokens, model=draft_model, scheme=scheme)
+    acceptance = checked_fraction("speculative.acceptance", given.get("acceptance", DEFAULT_ACCEPTANCE))
+    return Draft(method=method, num_speculative_tokens=tokens, model=draft_model, scheme=scheme, acceptance=acceptance)
 
 
 def _mapping(name: str, given: Any, known: set[str]) -> dict[str, Any]:

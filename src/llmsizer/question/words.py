@@ -48,6 +48,7 @@ class Words:
     offload: Mapping[str, Any] | None = None
     price: Any = None
     calibration: str = "auto"
+    expert_skew: float = 0.0
     ignore_memory: bool = False
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from llmsizer.core.explain import Provenance
 from llmsizer.core.quantities import Count, Fraction, Tokens
 from llmsizer.schema.accelerator import Accelerator
+from llmsizer.schema.calibration import Calibration
 from llmsizer.schema.engine import EngineProfile
 from llmsizer.schema.model import Model
 from llmsizer.schema.number_format import CacheFormat, NumberFormat, QuantizationScheme
@@ -60,6 +61,8 @@ class Draft:
     num_speculative_tokens: int
     model: Model | None = None
     scheme: QuantizationScheme | None = None
+    acceptance: Fraction = 0.7
+    profile: tuple[Fraction, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +71,7 @@ class Workload:
 
     input_tokens: Tokens = 1024
     output_tokens: Tokens = 256
+    prefix_cache_hit_rate: Fraction = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -97,8 +101,13 @@ class Case:
     dtype: str = "bf16"
     enforce_eager: bool = False
     flash_attention: bool = True
+    flash_decoding: bool = True
     adapters: Adapters | None = None
     offload: Offload | None = None
     draft: Draft | None = None
     concurrency: int | None = None
+    request_rate: float | None = None
+    batching: str = "in-flight"
+    expert_skew: Fraction = 0.0
+    calibration: Calibration | None = None
     provenance: Provenance = field(default_factory=Provenance)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from llmsizer.core.explain import Provenance
-from llmsizer.core.quantities import Bytes, Count, Fraction, Unit
+from llmsizer.core.quantities import Bytes, Count, Fraction, Seconds, Unit
 
 BytesPerLogit = Annotated[float, Unit("byte/element")]
 
@@ -66,6 +66,15 @@ class EngineProfile:
     vendors: tuple[str, ...] = ()
     offload: tuple[str, ...] = ()
     batching: str = "in-flight"
+    front_end: Seconds = 0.0
+    host_step_seconds: Seconds = 0.0
+    host_sequence_seconds: Seconds = 0.0
+    layer_seconds: Seconds = 0.0
+    captures_graphs: bool = True
+    kernels_per_layer: Count = 12
+    launch_seconds: Seconds = 5e-6
+    expert_exchange: str = "all_gather"
+    admission: str = "on_demand"
     flags: Mapping[str, str] = field(default_factory=dict)
     notes: str = ""
     provenance: Provenance = field(default_factory=Provenance)

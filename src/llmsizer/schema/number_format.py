@@ -19,6 +19,7 @@ class NumberFormat:
     id: str
     bits: Count
     compute: str
+    kernel: str | None = None
     group_size: Count | None = None
     group_bits: Count = 0
     index_bits: Count | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmsizer.core.errors import UnknownName
 from llmsizer.core.explain import Source, Value, lift, plain, worst_tier
@@ -12,6 +12,12 @@ from llmsizer.core.render import explanation
 from llmsizer.schema.deployment import Case
 from llmsizer.sizing.memory import MemoryEstimate, memory_estimate
 
+if TYPE_CHECKING:
+    from llmsizer.sizing.speed import Latency, Phase, SpeedEstimate, Throughput
+
+# Parts of a SpeedEstimate that are parts of the JSON, and the figures of its `load`.
+SPEED_PARTS = ("latency", "throughput", "prefill", "decode")
+LOAD_FIGURES = ("running", "waiting", "decode_batch", "max_requests_per_second")
 # Fields of a MemoryEstimate that go into the JSON beside `per_gpu`, in order.
 MEMORY_FIGURES = (
     "kv_bytes_per_token_per_gpu", "kv_bytes_per_further_token", "state_bytes_per_sequence", "kv_capacity_tokens",
@@ -27,6 +33,8 @@ class Evidence:
     tier: str
     weakest: str
     memory_interval_bytes: tuple[float, float] | None = None
+    ttft_interval_seconds: tuple[float, float] | None = None
+    tpot_interval_seconds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +45,7 @@ class Estimate:
     case: Case
     memory: MemoryEstimate
     evidence: Evidence
+    speed: SpeedEstimate | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -59,19 +68,56 @@ class Estimate:
             "reasons": list(self.reasons),
             "notes": list(self.notes),
             "memory": memory,
+            **self._speed_dict(),
             "evidence": {
                 "tier": self.evidence.tier,
                 "weakest": self.evidence.weakest,
                 "memory_interval_bytes": list(self.evidence.memory_interval_bytes or ()) or None,
+                "ttft_interval_seconds": list(self.evidence.ttft_interval_seconds or ()) or None,
+                "tpot_interval_seconds": list(self.evidence.tpot_interval_seconds or ()) or None,
             },
         }
+
+    @property
+    def latency(self) -> Latency | None:
+        """Mean times of a request; None for a deployment that does not fit."""
+        return self.speed.latency if self.speed is not None else None
+
+    @property
+    def throughput(self) -> Throughput | None:
+        """Rates of the replica; None for a deployment that does not fit."""
+        return self.speed.throughput if self.speed is not None else None
+
+    @property
+    def prefill(self) -> Phase | None:
+        """A step of prompt processing; None for a deployment that does not fit."""
+        return self.speed.prefill if self.speed is not None else None
+
+    @property
+    def decode(self) -> Phase | None:
+        """A step of decoding; None for a deployment that does not fit."""
+        return self.speed.decode if self.speed is not None else None
+
+    def _speed_dict(self) -> dict[str, Any]:
+        if self.speed is None:
+            return {"latency": {}, "throughput": {}, "prefill": {}, "decode": {}}
+        parts = {name: as_plain(getattr(self.speed, name)) for name in SPEED_PARTS}
+        parts["load"] = {name: _number(getattr(self.speed, name)) for name in LOAD_FIGURES}
+        return parts
 
     def value(self, path: str) -> Value:
         """A number of the estimate with its derivation, by its path in ``to_dict``.
 
         Raises UnknownName for a path that names no number.
         """
-        replay = {"memory": memory_estimate(lift(self.case), only_stage=self.memory.stage)}
+        case, replay = lift(self.case), {}
+        if path.split(".")[0] in SPEED_PARTS and self.speed is not None:
+            from llmsizer.sizing.speed import speed_estimate
+
+            speed = speed_estimate(case, self.memory, others=self.speed.others)
+            replay = {name: getattr(speed, name) for name in SPEED_PARTS}
+        else:
+            replay = {"memory": memory_estimate(case, only_stage=self.memory.stage)}
         return find_value(replay, path, self.case)
 
     def explain(self, path: str = "memory.per_gpu.weights_bytes", depth: int = 6) -> str:

@@ -9,6 +9,7 @@ from llmsizer.core.numerics import floor
 from llmsizer.core.quantities import Bytes, BytesPerToken, Count, Tokens
 from llmsizer.formulas.budget import share_kept, unused_bytes
 from llmsizer.formulas.kv_cache import concurrency_tokens
+from llmsizer.formulas.serving import decode_context
 from llmsizer.formulas.storage import bytes_of_copies
 from llmsizer.schema.deployment import Case
 from llmsizer.sizing.accounting import Division, divide
@@ -40,6 +41,7 @@ class DeviceMemory:
 class MemoryEstimate:
     """What fits. ``per_gpu`` is the device of the fullest stage; capacities are of the replica.
 
+    ``running_sequences`` of the workload find cache at a time, as the engine admits them.
     ``kv_capacity_tokens`` is the figure the engine version prints; ``kv_slots`` the tokens that
     really fit in sequences of the workload's length. ``shortfall_bytes`` is what a device lacks.
     """
@@ -55,6 +57,7 @@ class MemoryEstimate:
     kv_slots: Tokens
     max_concurrency_at_max_model_len: Count
     max_concurrency_at_workload: Count
+    running_sequences: Count
     max_context_tokens: Tokens
     host_weights_bytes: Bytes
     stage: int
@@ -114,6 +117,7 @@ def _headroom(case: Case, found: StageMemory) -> float:
 def _estimate(case: Case, found: StageMemory) -> MemoryEstimate:
     length = case.max_model_len
     wanted = workload_length(case)
+    admitted = wanted if case.engine.admission == "reserve" else mean_length(case)
     replicas = case.parallel.data_parallel_size
     pool, has_room = found.pool, plain(found.division.for_cache) > 0
     shortfall = shortfall_bytes(case, found)
@@ -133,6 +137,7 @@ def _estimate(case: Case, found: StageMemory) -> MemoryEstimate:
         kv_slots=named(concurrency_tokens(at_workload, wanted), "kv_slots"),
         max_concurrency_at_max_model_len=named(concurrency, "max_concurrency_at_max_model_len"),
         max_concurrency_at_workload=named(at_workload, "max_concurrency_at_workload"),
+        running_sequences=_of_ranks(pool.concurrency(admitted), replicas) if has_room and found.layers else 0.0,
         max_context_tokens=float(longest_context(case, found)) if has_room else 0.0,
         host_weights_bytes=host_weight_bytes(case, found.stage),
         stage=found.stage.index,
@@ -149,6 +154,11 @@ def workload_length(case: Case) -> Tokens:
         [named(case.workload.input_tokens, "input_tokens"), named(case.workload.output_tokens, "output_tokens")],
         "length",
     )
+
+
+def mean_length(case: Case) -> Tokens:
+    """Tokens a request holds on average while it runs: its prompt and half its answer."""
+    return decode_context(case.workload.input_tokens, case.workload.output_tokens)
 
 
 def device_memory(case: Case, found: StageMemory) -> DeviceMemory:

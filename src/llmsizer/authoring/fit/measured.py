@@ -1,0 +1,82 @@
+"""The measured kernels that ship with the project: ``measurements/kernels_matmul.yaml``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from llmsizer.authoring.fit.devices import MeasuredDevice, device_named
+from llmsizer.authoring.fit.experts import expert_rows
+from llmsizer.authoring.fit.matmul import matmul_rows
+from llmsizer.authoring.fit.rows import Rows
+from llmsizer.catalog.catalog import Catalog, load_catalog
+from llmsizer.core.yaml import load_file
+from llmsizer.validation.measurements import measurement_file
+
+FILE = "kernels_matmul.yaml"
+MATMUL_COLUMNS = ("m", "n", "k")
+EXPERT_COLUMNS = ("assignments", "experts_touched", "hidden_size", "intermediate_size", "matrices")
+MICROSECOND = 1e-6
+
+
+def measured_devices(names: set[str] | None = None, catalog: Catalog | None = None) -> dict[str, MeasuredDevice]:
+    """The devices of the file (or some by name), from the hardware catalog or the file itself."""
+    extra: Mapping[str, Any] = _document()["devices"]
+    known = catalog or load_catalog()
+    wanted = names if names is not None else {group["device"] for group in _document()["groups"]}
+    return {name: device_named(name, known, extra) for name in sorted(wanted)}
+
+
+def measured_rows(kind: str, use: str, devices: Mapping[str, MeasuredDevice] | None = None) -> list[Rows]:
+    """The groups of one kind (``matmul``, ``experts``) and use (``sample``, ``public``) as rows of a fit."""
+    known = devices or measured_devices()
+    groups = [group for group in _document()["groups"] if group["kind"] == kind and group["use"] == use]
+    return [made for made in (_rows_of(group, known[group["device"]]) for group in groups) if len(made)]
+
+
+def _rows_of(group: Mapping[str, Any], device: MeasuredDevice) -> Rows:
+    import numpy as np
+
+    *columns, microseconds = np.array(group["rows"], dtype=float).T
+    seconds = microseconds * MICROSECOND
+    if group["kind"] == "matmul":
+        m, n, k = columns
+        return matmul_rows(m, n, k, seconds, group["format"], device, group["backend"])
+    assignments, touched, hidden, intermediate, matrices = columns
+    shapes = (assignments, touched, hidden, intermediate, matrices)
+    return expert_rows(shapes, seconds, group["format"], device, group["backend"])
+
+
+def sample_groups(kind: str, rows: list[Rows], each: int) -> list[dict[str, Any]]:
+    """A random sample of every pooled table, in the structure of the file."""
+    names = MATMUL_COLUMNS if kind == "matmul" else EXPERT_COLUMNS
+    return [
+        {
+            "kind": kind, "use": "sample", "device": part.device, "backend": part.backend, "kernel": part.kernel,
+            "format": part.format, "source": "aiconfigurator", "rows": _table_of(part.sample(each, seed=1), names),
+        }
+        for part in rows
+        if part.pooled
+    ]  # fmt: skip
+
+
+def _table_of(part: Rows, names: tuple[str, ...]) -> list[list[float]]:
+    columns = [part.inputs[name] for name in names]
+    rows = zip(*columns, part.seconds / MICROSECOND, strict=True)
+    return [[*(_short(value) for value in shape), float(f"{time:.5g}")] for *shape, time in rows]
+
+
+def _short(number: float) -> float:
+    return int(number) if number == int(number) else float(f"{number:.6g}")
+
+
+_CACHE: dict[Path, Any] = {}
+
+
+def _document() -> Mapping[str, Any]:
+    path = measurement_file(FILE)
+    if path not in _CACHE:
+        _CACHE[path] = load_file(path).data
+    found: Mapping[str, Any] = _CACHE[path]
+    return found

@@ -1,0 +1,115 @@
+"""Which fitted curves apply to a device and an engine.
+
+The nearest measurement wins: the device's own curve, then its architecture's, then its vendor's,
+then the one pooled over all. A curve of the engine's own kernels goes before one pooled over
+engines. What is not the device's own says so by its tier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from llmsizer.catalog.package_data import package_data
+from llmsizer.core.errors import InvalidQuestion
+from llmsizer.core.explain import Provenance, Source
+from llmsizer.schema.accelerator import Accelerator
+from llmsizer.schema.calibration import Calibration, Curve
+
+FAMILIES = {
+    "matmul": "matmul", "experts": "experts", "pointwise": "pointwise",
+    "attention_prefill": "attention_prefill", "attention_decode": "attention_decode",
+    "latent_prefill": "latent_prefill", "latent_decode": "latent_decode", "scan": "scan",
+    "all_reduce": "collectives", "all_gather": "collectives", "reduce_scatter": "collectives",
+    "all_to_all": "collectives", "point_to_point": "collectives",
+}  # fmt: skip
+NAMES = ("auto", "ideal")
+
+
+def calibration_of(name: str, accelerator: Accelerator, engine: str) -> Calibration:
+    """The calibration of a device under an engine: ``auto`` (fitted curves) or ``ideal`` (peaks)."""
+    if name not in NAMES:
+        raise InvalidQuestion(f"--calibration: '{name[:40]}' is not known", f"known: {', '.join(NAMES)}")
+    return _calibration(name, accelerator.id, accelerator.architecture, accelerator.vendor, engine)
+
+
+@lru_cache(maxsize=512)
+def _calibration(name: str, device: str, architecture: str, vendor: str, engine: str) -> Calibration:
+    if name == "ideal":
+        return Calibration(name, device, _ideal)
+    place = _Place(device, architecture, vendor, engine)
+    return Calibration(name, device, place.find)
+
+
+class _Place:
+    """A device and engine that look for curves."""
+
+    def __init__(self, device: str, architecture: str, vendor: str, engine: str) -> None:
+        self.device, self.architecture, self.vendor, self.engine = device, architecture, vendor, engine
+
+    def find(self, family: str, format_: str) -> Curve | None:
+        """The nearest curve of a family in a format, or in a format whose kernels resemble it."""
+        document = package_data(f"calibrations/{FAMILIES[family]}.yaml")
+        for name in (format_, *document.get("like", {}).get(format_, ())):
+            fitting = [curve for curve in document["curves"] if _is_of(curve, family, name)]
+            ranked = [(rank, curve) for curve in fitting if (rank := self._rank(curve)) is not None]
+            if ranked:
+                curve = max(ranked, key=lambda pair: pair[0])[1]
+                return self._made(document, curve, family, format_, resembles=name != format_)
+        return None
+
+    def _rank(self, curve: Mapping[str, Any]) -> tuple[int, int] | None:
+        """How near a curve is; None when it belongs to others."""
+        backend = curve.get("backend")
+        if backend not in (None, self.engine):
+            return None
+        if curve.get("device") is not None:
+            near = 4 if curve["device"] == self.device else None
+        elif curve.get("architecture") is not None:
+            near = 3 if curve["architecture"] == self.architecture else None
+        elif curve.get("vendor") is not None:
+            near = 2 if curve["vendor"] == self.vendor else None
+        else:
+            near = 1
+        return None if near is None else (near, int(backend is not None))
+
+    def _made(
+        self, document: Mapping[str, Any], curve: Mapping[str, Any], family: str, format_: str, resembles: bool
+    ) -> Curve:
+        own = not resembles and (curve.get("device") == self.device or self.device in curve.get("devices", ()))
+        tier = curve.get("tier") or ("interpolated" if own else "extrapolated")
+        shown = curve.get("shapes_left_out") if own else curve.get("device_left_out") or curve.get("shapes_left_out")
+        title = f"calibration of {family}: {_where(curve)}, {curve.get('format') or curve.get('fabric')}"
+        origin = "; ".join(str(source["title"]) for source in document.get("sources", ()))
+        source = Source(f"{title} ({origin})" if origin else title, str(document.get("date", "")), tier)
+        error = shown.get("median") if isinstance(shown, Mapping) else None
+        return Curve(family=family, format=format_, parameters=curve["parameters"], tier=tier, error=error,
+                     provenance=Provenance(source))  # fmt: skip
+
+
+def _is_of(curve: Mapping[str, Any], family: str, format_: str) -> bool:
+    if curve.get("kind") is not None:
+        return bool(curve["kind"] == family and curve.get("fabric") in (format_, None))
+    return bool(curve["format"] == format_)
+
+
+def _where(curve: Mapping[str, Any]) -> str:
+    place = curve.get("device") or curve.get("architecture") or curve.get("vendor") or "all devices"
+    return f"{place}, {curve['backend']} kernels" if curve.get("backend") else str(place)
+
+
+def _ideal(family: str, format_: str) -> Curve:
+    """The parameters at which a family's formula gives peak rates and no overhead."""
+    document = package_data(f"calibrations/{FAMILIES[family]}.yaml")
+    source = Source("no calibration: peak rates, no overhead (a lower bound)", "", "assumed")
+    return Curve(family=family, format=format_, parameters=document["ideal"], tier="assumed", provenance=Provenance(source))
+
+
+def covered_devices() -> Sequence[str]:
+    """Devices that some curve was fitted on."""
+    found: dict[str, None] = {}
+    for name in dict.fromkeys(FAMILIES.values()):
+        for curve in package_data(f"calibrations/{name}.yaml")["curves"]:
+            found |= dict.fromkeys(curve.get("devices", ()))
+    return list(found)

@@ -1,0 +1,53 @@
+"""Calibration: how far from the peak a device works, as curves fitted to measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from llmsizer.core.errors import UnsupportedCombination
+from llmsizer.core.explain import Provenance
+from llmsizer.core.quantities import Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """The fitted parameters of one kind of kernel in one format on one device or class of devices.
+
+    ``parameters`` are keyword parameters of the family's formula, by name; ``tier`` says how far
+    they are trusted on this device; ``error`` is the median relative error that shapes left out of
+    the fit showed (whole devices, where the curve is another device's).
+    """
+
+    family: str
+    format: str
+    parameters: Mapping[str, Count]
+    tier: str
+    error: float | None = None
+    provenance: Provenance = field(default_factory=Provenance)
+
+
+class Calibration:
+    """The curves that apply to one device and engine. ``find`` looks one up by family and format."""
+
+    def __init__(self, name: str, device: str, find: Callable[[str, str], Curve | None]) -> None:
+        self.name, self.device = name, device
+        self._find = find
+        self._found: dict[tuple[str, str], Curve] = {}
+
+    def curve(self, family: str, format_: str) -> Curve:
+        """The curve of a family in a format. UnsupportedCombination where none was ever fitted."""
+        key = (family, format_)
+        if key not in self._found:
+            found = self._find(family, format_)
+            if found is None:
+                raise UnsupportedCombination(
+                    f"no calibration of {family} in {format_} applies to {self.device}",
+                    "--calibration ideal gives lower bounds",
+                )
+            self._found[key] = found
+        return self._found[key]
+
+    def used(self) -> list[Curve]:
+        """The curves asked for so far."""
+        return list(self._found.values())

@@ -1,0 +1,254 @@
+"""The attention (or recurrent) kernels of one layer: prefill of prompts, decode over the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from llmsizer.blocks.attention import Attention, GroupedQuery, Indexer, Latent
+from llmsizer.blocks.operation import StateTensor
+from llmsizer.core.explain import named, plain, total
+from llmsizer.core.quantities import Bytes, BytesPerElement, BytesPerSecond, Count, FlopPerSecond, Tokens
+from llmsizer.formulas.attention import (
+    attention_decode_seconds,
+    attention_flop,
+    attention_prefill_seconds,
+    cache_read_bytes,
+    causal_pairs,
+    query_output_bytes,
+    score_matrix_bytes,
+    visible_tokens,
+    windowed_pairs,
+)
+from llmsizer.formulas.kv_cache import state_bytes
+from llmsizer.formulas.parameters import joint_width, repeated_width
+from llmsizer.formulas.steps import (
+    attention_rows,
+    prompt_sequences,
+    queries_per_group,
+    rows_of_tokens,
+    scan_seconds,
+    state_traffic_bytes,
+    tokens_each,
+)
+from llmsizer.formulas.storage import bytes_per_value, rank_share
+from llmsizer.schema.calibration import Curve
+from llmsizer.schema.deployment import Case
+from llmsizer.schema.model import LayerGroup
+from llmsizer.sizing.curves import curve_of
+from llmsizer.sizing.kernels import Cost, Kernel, is_nothing
+from llmsizer.sizing.kv_cache import STATE_BITS
+from llmsizer.sizing.precision import sixteen_bit
+from llmsizer.sizing.steps import Load
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """Attention of one rank: ``heads`` query heads over ``groups`` cached key/value heads (1 for a
+    latent), a key of ``key_width`` and a value of ``value_width`` elements, ``entries`` cached elements
+    per token; ``window`` bounds the keys a query sees."""
+
+    heads: Count
+    groups: Count
+    key_width: Count
+    value_width: Count
+    entries: Count
+    window: Tokens | None
+    cache_bytes: BytesPerElement
+    value_bytes: BytesPerElement
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a kernel runs on."""
+
+    units: Count
+    peak: FlopPerSecond
+    memory_bandwidth: BytesPerSecond
+    curve: Curve
+
+
+@dataclass(frozen=True, slots=True)
+class Prefill:
+    """Attention of prompt tokens; ``stores_scores`` without FlashAttention."""
+
+    name: str
+    heads: Heads
+    machine: Machine
+    stores_scores: bool
+
+    def cost(self, load: Load) -> Cost | None:
+        step, shape, machine = load.step, self.heads, self.machine
+        if is_nothing(step.prefill_tokens):
+            return None
+        sequences = prompt_sequences(step.prefill_sequences)
+        tokens = tokens_each(step.prefill_tokens, sequences)
+        context = step.prefill_context
+        keys: Tokens = total([named(context, "context"), named(tokens, "tokens")], "keys")
+        if shape.window is None:
+            pairs = causal_pairs(tokens, context)
+        else:
+            pairs, keys = windowed_pairs(tokens, context, shape.window), visible_tokens(keys, shape.window)
+        width = joint_width(shape.key_width, shape.value_width)
+        moved = [
+            query_output_bytes(rows_of_tokens(step.prefill_tokens), shape.heads, shape.key_width, shape.value_width, shape.value_bytes),
+            cache_read_bytes(sequences, keys, shape.entries, shape.value_bytes),
+        ]  # fmt: skip
+        if self.stores_scores:
+            moved.append(score_matrix_bytes(sequences, tokens, keys, shape.heads, shape.value_bytes))
+        traffic = total(moved, "bytes")
+        seconds = attention_prefill_seconds(
+            sequences, tokens, keys, pairs, shape.heads, width, traffic, machine.units, machine.peak,
+            machine.memory_bandwidth, **machine.curve.parameters,
+        )  # fmt: skip
+        flop = attention_flop(attention_rows(pairs, sequences), shape.heads, shape.key_width, shape.value_width)
+        floor = machine.curve.parameters["launch_seconds"]
+        return Cost(self.name, "attention", flop, traffic, named(seconds, self.name), floor, machine.peak,
+                    machine.memory_bandwidth)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Decode:
+    """Attention of decoding sequences over their cache; ``splits_context`` as Flash-Decoding does."""
+
+    name: str
+    heads: Heads
+    machine: Machine
+    splits_context: bool = True
+
+    def cost(self, load: Load) -> Cost | None:
+        step, shape, machine = load.step, self.heads, self.machine
+        if is_nothing(step.decode_batch):
+            return None
+        keys = step.decode_context if shape.window is None else visible_tokens(step.decode_context, shape.window)
+        queries = queries_per_group(shape.heads, shape.groups, step.query_tokens)
+        cache = cache_read_bytes(step.decode_batch, keys, shape.entries, shape.cache_bytes)
+        per_group = cache_read_bytes(1.0, 1.0, entries_of_group(shape), shape.cache_bytes)
+        decoding = attention_rows(step.decode_batch, rows_of_tokens(step.query_tokens))
+        io = query_output_bytes(decoding, shape.heads, shape.key_width, shape.value_width, shape.value_bytes)
+        traffic = total([named(cache, "cache"), named(io, "queries and outputs")], "bytes")
+        parameters = dict(machine.curve.parameters)
+        if not self.splits_context:
+            parameters["splits"] = 1.0
+        seconds = attention_decode_seconds(
+            step.decode_batch, keys, queries, shape.groups, joint_width(shape.key_width, shape.value_width), per_group,
+            traffic, machine.units, machine.peak, machine.memory_bandwidth, **parameters,
+        )  # fmt: skip
+        pairs = attention_rows(decoding, rows_of_tokens(keys))
+        flop = attention_flop(pairs, shape.heads, shape.key_width, shape.value_width)
+        return Cost(self.name, "attention", flop, traffic, named(seconds, self.name), parameters["launch_seconds"],
+                    machine.peak, machine.memory_bandwidth)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Recurrence:
+    """A recurrent mixer: every sequence's state is read and written once a step; a prompt's tokens
+    pass through it in chunks, with FLOP in proportion to tokens and state."""
+
+    name: str
+    state_elements: Count
+    state_bytes: Bytes
+    width: Count
+    value_bytes: BytesPerElement
+    machine: Machine
+
+    def cost(self, load: Load) -> Cost | None:
+        step, machine = load.step, self.machine
+        sequences = total([named(step.decode_batch, "decoding"), named(step.prefill_sequences, "prompts")], "sequences")
+        if is_nothing(load.rows):
+            return None
+        traffic = state_traffic_bytes(sequences, self.state_bytes, load.rows, self.width, self.value_bytes)
+        flop = attention_flop(load.rows, 1.0, self.state_elements, repeated_width(self.state_elements, 2))
+        parameters = machine.curve.parameters
+        seconds = scan_seconds(flop, traffic, machine.peak, machine.memory_bandwidth, **parameters)
+        return Cost(self.name, "scan", flop, traffic, named(seconds, self.name), parameters["launch_seconds"], machine.peak,
+                    machine.memory_bandwidth)  # fmt: skip
+
+
+def entries_of_group(shape: Heads) -> Count:
+    """Cached elements per token of one key/value head."""
+    return rank_share(shape.entries, shape.entries, shape.groups) if plain(shape.groups) > 1 else shape.entries
+
+
+def attention_kernels(case: Case, group: LayerGroup) -> Iterator[Kernel]:
+    """The kernels of a layer's attention, and of its cross-attention where it has one."""
+    for attention in (group.attention, group.cross_attention):
+        if attention is not None:
+            yield from _kernels_of(case, attention)
+
+
+def _kernels_of(case: Case, attention: Attention) -> Iterator[Kernel]:
+    if isinstance(attention, GroupedQuery):
+        yield from _grouped(case, attention)
+    elif isinstance(attention, Latent):
+        yield from _latent(case, attention)
+    else:
+        yield from _recurrent(case, attention)
+
+
+def _machine(case: Case, family: str, format_: str) -> Machine:
+    device = case.accelerator
+    units: Count = device.units if device.units is not None else 1.0
+    return Machine(units, device.peak_dense[sixteen_bit(case)], device.memory_bandwidth, curve_of(case, family, format_))
+
+
+def _cache_format(case: Case) -> str:
+    return "fp8" if plain(case.cache_format.bits) < 16 else "bf16"
+
+
+def _grouped(case: Case, attention: GroupedQuery) -> Iterator[Kernel]:
+    tensor = case.parallel.tensor_parallel_size
+    heads = rank_share(attention.num_attention_heads, attention.num_attention_heads, tensor)
+    groups = rank_share(attention.num_key_value_heads, attention.num_key_value_heads, tensor)
+    dim = attention.head_dim
+    window = attention.sliding_window if attention.sliding_window is not None else attention.attention_chunk_size
+    entries = repeated_width(repeated_width(groups, dim), 2)
+    shape = Heads(heads, groups, dim, dim, entries, window, bytes_per_value(case.cache_format.bits),
+                  bytes_per_value(case.native.bits))  # fmt: skip
+    stored = _cache_format(case)
+    yield Prefill("attention of prompts", shape, _machine(case, "attention_prefill", stored), not case.flash_attention)
+    yield Decode("attention of the cache", shape, _machine(case, "attention_decode", stored), case.flash_decoding)
+
+
+def _latent(case: Case, attention: Latent) -> Iterator[Kernel]:
+    """MLA: prompts with expanded heads, decoding absorbed over the latent that all heads share; a
+    sparse indexer scores every cached token and attention sees what it picks."""
+    tensor = case.parallel.tensor_parallel_size
+    heads = rank_share(attention.num_attention_heads, attention.num_attention_heads, tensor)
+    key = joint_width(attention.qk_nope_head_dim, attention.qk_rope_head_dim)
+    latent = joint_width(attention.kv_lora_rank, attention.qk_rope_head_dim)
+    values = bytes_per_value(case.native.bits)
+    picked = attention.indexer.index_topk if attention.indexer is not None else None
+    expanded = repeated_width(heads, joint_width(key, attention.v_head_dim))
+    cached = bytes_per_value(case.cache_format.bits)
+    stored = _cache_format(case)
+    prompt = Heads(heads, heads, key, attention.v_head_dim, expanded, picked, values, values)
+    decode = Heads(heads, 1.0, latent, attention.kv_lora_rank, latent, picked, cached, values)
+    yield Prefill("attention of prompts", prompt, _machine(case, "latent_prefill", stored), not case.flash_attention)
+    yield Decode("attention of the cache", decode, _machine(case, "latent_decode", stored), case.flash_decoding)
+    if attention.indexer is not None:
+        yield from _index(case, attention.indexer)
+
+
+def _index(case: Case, indexer: Indexer) -> Iterator[Kernel]:
+    """The indexer: its heads score one narrow 8-bit key per cached token, and no values."""
+    one, values = bytes_per_value(8), bytes_per_value(case.native.bits)
+    shape = Heads(indexer.index_n_heads, 1.0, indexer.index_head_dim, 0.0, indexer.index_head_dim, None, one, values)
+    yield Prefill("indexer of prompts", shape, _machine(case, "latent_prefill", "bf16"), False)
+    yield Decode("indexer of the cache", shape, _machine(case, "latent_decode", "bf16"))
+
+
+def _recurrent(case: Case, attention: Attention) -> Iterator[Kernel]:
+    cache = attention.cache()
+    if cache is None:
+        return
+    matrix = next(tensor for tensor in cache.states if tensor.kept_in_float32)
+    elements = _share(case, matrix)
+    width = total([_share(case, tensor) for tensor in cache.states if not tensor.kept_in_float32], "width")
+    state = state_bytes(elements, STATE_BITS)
+    machine = _machine(case, "scan", "bf16")
+    yield Recurrence("recurrent state", elements, state, width, bytes_per_value(case.native.bits), machine)
+
+
+def _share(case: Case, tensor: StateTensor) -> Count:
+    return rank_share(tensor.elements, tensor.units, case.parallel.tensor_parallel_size)

@@ -1,0 +1,81 @@
+"""The collectives that a split implies, and the fabric they run on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from llmsizer.blocks.feed_forward import MixtureOfExperts
+from llmsizer.core.explain import plain
+from llmsizer.core.quantities import BytesPerSecond, Count
+from llmsizer.formulas.parameters import repeated_width
+from llmsizer.formulas.storage import bytes_per_value
+from llmsizer.schema.deployment import Case
+from llmsizer.schema.model import LayerGroup
+from llmsizer.sizing.curves import curve_of
+from llmsizer.sizing.kernels import Collective
+from llmsizer.sizing.stages import Stage
+
+
+def fabric(case: Case, ranks: Count) -> tuple[str, BytesPerSecond]:
+    """The fabric that joins so many ranks, and its one-way bandwidth per device: the scale-up links
+    within their domain, the host bus otherwise."""
+    device = case.accelerator
+    if device.link is not None and device.link_bandwidth is not None and plain(ranks) <= (device.link_domain or 1):
+        return device.link, device.link_bandwidth
+    if device.pcie_bandwidth is not None:
+        return "PCIe", device.pcie_bandwidth
+    return "PCIe", device.link_bandwidth or device.memory_bandwidth
+
+
+def collective(case: Case, name: str, kind: str, ranks: Count, width: Count, rows_of: str = "rows") -> Collective:
+    """A collective of one kind over some ranks."""
+    link, bandwidth = fabric(case, ranks)
+    curve = curve_of(case, kind, link)
+    return Collective(name, rows_of, width, bytes_per_value(case.native.bits), ranks, bandwidth, curve)
+
+
+def layer_collectives(case: Case, group: LayerGroup) -> Iterator[Collective]:
+    """The collectives of one layer: hidden states are summed after each block that is split by rows;
+    experts that attention ranks share are reached by an exchange there and back."""
+    hidden, tensor = case.model.hidden_size, case.parallel.tensor_parallel_size
+    blocks = [group.attention, group.cross_attention]
+    if plain(tensor) > 1:
+        for block in blocks:
+            if block is not None:
+                yield collective(case, "all-reduce after attention", "all_reduce", tensor, hidden)
+    if group.feed_forward is None:
+        return
+    routed = isinstance(group.feed_forward, MixtureOfExperts)
+    if routed and plain(case.parallel.data_parallel_size) > 1:
+        yield from _exchange(case, group)
+    elif plain(tensor) > 1:
+        yield collective(case, "all-reduce after feed-forward", "all_reduce", tensor, hidden)
+
+
+def _exchange(case: Case, group: LayerGroup) -> Iterator[Collective]:
+    """Tokens travel to the experts of all ranks and their results back."""
+    ranks = repeated_width(case.parallel.tensor_parallel_size, case.parallel.data_parallel_size)
+    hidden, ffn = case.model.hidden_size, group.feed_forward
+    if case.engine.expert_exchange == "all_to_all" and isinstance(ffn, MixtureOfExperts):
+        width = repeated_width(hidden, ffn.num_experts_per_tok)
+        yield collective(case, "dispatch to experts", "all_to_all", ranks, width)
+        yield collective(case, "combine from experts", "all_to_all", ranks, width)
+        return
+    yield collective(case, "gather for experts", "all_gather", ranks, hidden, rows_of="joint")
+    yield collective(case, "scatter from experts", "reduce_scatter", ranks, hidden, rows_of="joint")
+
+
+def output_collectives(case: Case, stage: Stage) -> Iterator[Collective]:
+    """The sum over vocabulary shards after the embedding, the gathering of logits."""
+    tensor = case.parallel.tensor_parallel_size
+    if plain(tensor) == 1:
+        return
+    if stage.is_first:
+        yield collective(case, "all-reduce after embedding", "all_reduce", tensor, case.model.hidden_size)
+    if stage.is_last and case.model.lm_head:
+        yield collective(case, "gather of logits", "all_gather", tensor, case.model.vocab_size, rows_of="logits")
+
+
+def stage_transfer(case: Case) -> Collective:
+    """Hidden states sent from one pipeline stage to the next."""
+    return collective(case, "send to the next stage", "point_to_point", 2, case.model.hidden_size)

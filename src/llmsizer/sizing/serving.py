@@ -1,0 +1,233 @@
+"""The steady state under load, in closed form: a fixed point over the same step times.
+
+Closed loop: so many requests are in flight at all times. Open loop: requests come at a rate. Either
+way a request decodes together with ``others``; that number sets the step, the step sets how long a
+request stays, and that sets the number. The iteration runs on plain numbers (or arrays); ``explain``
+replays its last pass on Values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from llmsizer.core.explain import Source, Value, is_explained, named, plain
+from llmsizer.core.numerics import maximum, minimum
+from llmsizer.core.quantities import Count, Fraction, PerSecond, Seconds, Tokens
+from llmsizer.formulas.serving import (
+    batch_rate,
+    batch_seen,
+    chunk_context,
+    chunk_tokens,
+    decode_context,
+    decode_seconds,
+    decode_steps,
+    end_to_end_seconds,
+    first_token_seconds,
+    interrupted_step_seconds,
+    mean_step_seconds,
+    others_at_rate,
+    others_decoding,
+    prefill_passes,
+    prefill_queue_seconds,
+    prefill_share,
+    prefill_tokens_per_step,
+    prompt_budget,
+    prompts_per_step,
+    residual_seconds,
+    running_rate,
+    token_seconds,
+    uncached_tokens,
+    waiting_seconds,
+)
+from llmsizer.schema.deployment import Case
+from llmsizer.sizing.speculation import Speculation, speculation_of
+from llmsizer.sizing.step_time import StepClock
+from llmsizer.sizing.steps import Step
+
+ROUNDS = 12
+TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a replica is asked to bear, per attention rank: sequences in flight, or requests per second."""
+
+    concurrency: Any = None
+    rate: Any = None
+    running_cap: Any = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One pass of the fixed point: what a request meets when ``others`` decode with it."""
+
+    others: Count
+    batch: Count
+    pure_step: Step
+    pure_seconds: Seconds
+    prompt_step: Step
+    prompt_seconds: Seconds
+    step_seconds: Seconds
+    steps: Count
+    decode_seconds: Seconds
+    ttft_seconds: Seconds
+    prefill_load: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """The steady state of one attention rank: means. ``waiting`` sequences find no place in the batch."""
+
+    moment: Moment
+    running: Count
+    waiting: Count
+    rate: PerSecond
+    ttft_seconds: Seconds
+    tpot_seconds: Seconds
+    e2e_seconds: Seconds
+
+
+class Serving:
+    """A case's steady states; the clock is asked for every step time."""
+
+    def __init__(self, case: Case, clock: StepClock) -> None:
+        self.case, self.clock = case, clock
+        self.speculation: Speculation = speculation_of(case)
+        work = case.workload
+        self.prompt: Tokens = uncached_tokens(work.input_tokens, work.prefix_cache_hit_rate)
+        self.context: Tokens = decode_context(work.input_tokens, work.output_tokens)
+        self.steps: Count = decode_steps(work.output_tokens, self.speculation.tokens_per_step)
+
+    def moment(self, others: Count) -> Moment:
+        """What a request meets when so many others decode."""
+        batch = batch_seen(others)
+        pure = Step(decode_batch=batch, decode_context=self.context, query_tokens=self.speculation.query_tokens)
+        pure_seconds = self.speculation.step_seconds(self.clock, pure)
+        entering = prompts_per_step(others, self.steps)
+        in_flight = self.case.batching == "in-flight"
+        budget = self._budget(others if in_flight else 0.0)
+        share = prefill_share(entering, self.prompt, budget)
+        own = self._own_prompt(others if in_flight else 0.0, budget, entering, share)
+        own_seconds = self.clock.seconds(own)
+        other_prompts = self._others_prompts(batch if in_flight else 0.0, budget, entering, share)
+        prompt_seconds = self.clock.seconds(other_prompts)
+        if in_flight:
+            step = mean_step_seconds(share, prompt_seconds, pure_seconds)
+        else:
+            step = interrupted_step_seconds(pure_seconds, share, prompt_seconds)
+        passes = prefill_passes(self.prompt, budget)
+        filled = prompts_per_step(entering, minimum(budget / self.prompt, 1e9)) if not is_explained(budget) else 0.0
+        queue = prefill_queue_seconds(filled, own_seconds)
+        ttft = first_token_seconds(
+            self.case.engine.front_end, residual_seconds(step, others), queue, passes, own_seconds
+        )
+        return Moment(
+            others, batch, pure, pure_seconds, own, own_seconds, step, self.steps,
+            decode_seconds(self.steps, step), ttft, filled,
+        )  # fmt: skip
+
+    def _budget(self, decoding: Count) -> Tokens:
+        most = self.case.max_num_batched_tokens
+        if not plain(most):
+            return maximum(plain(self.prompt), 1.0)
+        return prompt_budget(most, decoding, self.speculation.query_tokens)
+
+    def _own_prompt(self, decoding: Count, budget: Tokens, entering: Count, share: Fraction) -> Step:
+        passes = prefill_passes(self.prompt, budget)
+        chunk = chunk_tokens(self.prompt, passes)
+        return self._prompt_step(decoding, chunk, 1.0)
+
+    def _others_prompts(self, decoding: Count, budget: Tokens, entering: Count, share: Fraction) -> Step:
+        tokens = prefill_tokens_per_step(entering, self.prompt, share)
+        return self._prompt_step(decoding, tokens, prompts_per_step(entering, maximum(plain(share), 1e-12)))
+
+    def _prompt_step(self, decoding: Count, tokens: Tokens, prompts: Count) -> Step:
+        cached = plain(self.case.workload.input_tokens) - plain(self.prompt)
+        return Step(
+            decode_batch=decoding, decode_context=self.context, prefill_tokens=tokens,
+            prefill_context=chunk_context(self.prompt, tokens) if not cached else cached,
+            prefill_sequences=prompts, query_tokens=self.speculation.query_tokens,
+        )  # fmt: skip
+
+    def closed(self, concurrency: Count, cap: Count) -> Steady:
+        """The steady state of a closed loop with so many requests in flight."""
+        running = minimum(concurrency, cap)
+        moment = self.moment(self._settle(running))
+        rate = running_rate(running, moment.ttft_seconds, moment.decode_seconds)
+        wait = waiting_seconds(concurrency, running, rate)
+        return self._steady(moment, running, plain(concurrency) - plain(running), rate, wait)
+
+    def _settle(self, running: Any) -> Any:
+        others = maximum(running - 1.0, 0.0)
+        for _ in range(ROUNDS):
+            moment = self.moment(others)
+            found = others_decoding(running, moment.decode_seconds, moment.ttft_seconds)
+            settled = abs(found - others) <= TOLERANCE * (1.0 + found)
+            others = found
+            if settled if isinstance(settled, bool) else settled.all():
+                break
+        return others
+
+    def open(self, rate: Any, cap: Any, most: Any = None) -> Steady:
+        """The steady state at a request rate per rank; ``most`` sequences in flight at the most.
+
+        A rate the engine cannot hold leaves a queue that grows: the state is then that of a full
+        batch, and ``rate`` the highest that holds.
+        """
+        limit = cap if most is None else minimum(most, cap)
+        highest = self.moment(self._settle(limit))
+        top = running_rate(limit, highest.ttft_seconds - self.case.engine.front_end, highest.decode_seconds)
+        if plain(rate) >= top:
+            return self._steady(highest, limit, float("inf"), top, 0.0)
+        others = min(plain(rate) * highest.decode_seconds, limit - 1.0)
+        for _ in range(4 * ROUNDS):
+            moment = self.moment(others)
+            found = min(others_at_rate(rate, moment.decode_seconds), limit - 1.0)
+            others, before = (others + found) / 2, others
+            if abs(others - before) <= TOLERANCE * (1.0 + others):
+                break
+        moment = self.moment(others)
+        running = rate * (moment.ttft_seconds - self.case.engine.front_end + moment.decode_seconds)
+        return self._steady(moment, running, 0.0, rate, 0.0)
+
+    def static(self, batch: Any) -> Steady:
+        """Batches one after another: all prompts first, then all answers to the end."""
+        cached = plain(self.case.workload.input_tokens) - plain(self.prompt)
+        budget = self._budget(0.0)
+        whole = self.prompt * batch
+        passes = prefill_passes(whole, maximum(budget, self.prompt))
+        prompts = Step(prefill_tokens=whole / passes, prefill_context=cached, prefill_sequences=batch / passes)
+        pure = Step(decode_batch=batch, decode_context=self.context, query_tokens=self.speculation.query_tokens)
+        prompt_seconds, pure_seconds = self.clock.seconds(prompts), self.speculation.step_seconds(self.clock, pure)
+        ttft = first_token_seconds(self.case.engine.front_end, 0.0, 0.0, passes, prompt_seconds)
+        decode = decode_seconds(self.steps, pure_seconds)
+        moment = Moment(batch - 1.0, batch, pure, pure_seconds, prompts, prompt_seconds, pure_seconds, self.steps,
+                        decode, ttft, 0.0)  # fmt: skip
+        return self._steady(moment, batch, 0.0, batch_rate(batch, ttft, decode), 0.0)
+
+    def replay(self, others: Count, concurrency: Any, cap: Any) -> Steady:
+        """The last pass of a settled state, on Values."""
+        if self.case.batching == "static":
+            return self.static(others + 1.0 if not isinstance(others, Value) else batch_seen(others))
+        moment = self.moment(others)
+        running = minimum(concurrency, cap) if concurrency is not None else plain(others) + 1.0
+        rate = running_rate(running, moment.ttft_seconds, moment.decode_seconds)
+        wait = waiting_seconds(concurrency, running, rate) if concurrency is not None else 0.0
+        return self._steady(moment, running, (concurrency or running) - running, rate, wait)
+
+    def _steady(self, moment: Moment, running: Count, waiting: Any, rate: PerSecond, wait: Seconds) -> Steady:
+        ttft = moment.ttft_seconds if not _some(waiting) else moment.ttft_seconds + wait
+        tpot = token_seconds(moment.step_seconds, self.speculation.tokens_per_step)
+        e2e = end_to_end_seconds(ttft, self.case.workload.output_tokens, tpot)
+        return Steady(moment, running, waiting, rate, named(ttft, "ttft_seconds"), named(tpot, "tpot_seconds"),
+                      named(e2e, "e2e_seconds"))  # fmt: skip
+
+
+def _some(number: Any) -> bool:
+    return bool(number) if isinstance(number, (int, float)) else bool(number.any())
+
+
+def settled_leaf(others: float) -> Value:
+    """The number the iteration settled on, as a leaf of a derivation."""
+    return Value(others, "1", "others", Source("fixed point of the steady state (found by iteration)"))

@@ -1,0 +1,188 @@
+"""The speed of a deployment: latency, throughput, and what each phase spends its time on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from llmsizer.core.explain import named, plain, total
+from llmsizer.core.quantities import Bytes, Count, Flop, FlopPerByte, Fraction, PerSecond, Seconds
+from llmsizer.formulas.roofline import arithmetic_intensity, bandwidth_utilization, flop_utilization, ridge_point
+from llmsizer.formulas.serving import rate_of_ranks, rate_per_device, tokens_per_second
+from llmsizer.formulas.steps import repeated_bytes, repeated_flop
+from llmsizer.schema.deployment import Case
+from llmsizer.sizing.memory import MemoryEstimate
+from llmsizer.sizing.precision import sixteen_bit
+from llmsizer.sizing.serving import Serving, Steady, settled_leaf
+from llmsizer.sizing.step_time import StageCost, StepClock, binding, shares
+from llmsizer.sizing.steps import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Mean times of a request: front end, queue and prefill; per further token; to the last token."""
+
+    ttft_seconds: Seconds
+    tpot_seconds: Seconds
+    e2e_seconds: Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Rates of a replica, all its ranks together."""
+
+    requests_per_second: PerSecond
+    output_tokens_per_second: PerSecond
+    total_tokens_per_second: PerSecond
+    output_tokens_per_second_per_gpu: PerSecond
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One engine step of a phase on one device: work, time, and what binds it.
+
+    ``operations``: one mapping per kernel (all its layers together), largest first.
+    """
+
+    step_seconds: Seconds
+    flop: Flop
+    bytes: Bytes
+    arithmetic_intensity_flop_per_byte: FlopPerByte
+    ridge_point_flop_per_byte: FlopPerByte
+    flop_utilization: Fraction
+    bandwidth_utilization: Fraction
+    bound: str
+    operations: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SpeedEstimate:
+    """How fast a deployment runs a workload in its steady state.
+
+    ``running`` and ``waiting`` sequences are of the whole replica; ``decode_batch`` what one
+    attention rank decodes at a time, on average; ``others`` replays the steady state.
+    """
+
+    latency: Latency
+    throughput: Throughput
+    prefill: Phase
+    decode: Phase
+    running: Count
+    waiting: Count
+    decode_batch: Count
+    others: float
+    max_requests_per_second: PerSecond | None = None
+
+
+def rank_demand(case: Case, memory: MemoryEstimate) -> tuple[Any, Any]:
+    """Sequences in flight on the fullest attention rank, and the most that rank can run at once."""
+    ranks = int(plain(case.parallel.data_parallel_size))
+    capacity = float(plain(memory.running_sequences))
+    cap = min(float(plain(case.max_num_seqs)), max(capacity / ranks, 1.0))
+    concurrency = plain(case.concurrency)
+    if concurrency is None:
+        return None, cap
+    return -(-concurrency // ranks) if ranks > 1 else float(concurrency), cap
+
+
+def speed_estimate(case: Case, memory: MemoryEstimate, others: float | None = None) -> SpeedEstimate:
+    """The speed of a case that fits; ``others`` replays a settled steady state on Values."""
+    clock = StepClock(case)
+    serving = Serving(case, clock)
+    concurrency, cap = rank_demand(case, memory)
+    if others is not None:
+        steady = serving.replay(settled_leaf(others), concurrency, cap)
+    elif case.batching == "static":
+        steady = serving.static(concurrency if concurrency is not None else cap)
+    elif case.request_rate is not None:
+        steady = serving.open(case.request_rate / plain(case.parallel.data_parallel_size), cap, concurrency)
+    else:
+        steady = serving.closed(concurrency if concurrency is not None else 1.0, cap)
+    return _estimate(case, clock, steady)
+
+
+def _estimate(case: Case, clock: StepClock, steady: Steady) -> SpeedEstimate:
+    moment, ranks = steady.moment, case.parallel.data_parallel_size
+    return SpeedEstimate(
+        latency=Latency(steady.ttft_seconds, steady.tpot_seconds, steady.e2e_seconds),
+        throughput=_throughput(case, steady.rate),
+        prefill=phase(case, clock, moment.prompt_step),
+        decode=phase(case, clock, moment.pure_step),
+        running=plain(steady.running) * plain(ranks),
+        waiting=plain(steady.waiting) * plain(ranks),
+        decode_batch=plain(moment.batch),
+        others=plain(moment.others),
+    )
+
+
+def _throughput(case: Case, rank_rate: PerSecond) -> Throughput:
+    split, work = case.parallel, case.workload
+    rate = rank_rate if plain(split.data_parallel_size) == 1 else rate_of_ranks(rank_rate, split.data_parallel_size)
+    output = tokens_per_second(rate, work.output_tokens)
+    both = total([named(work.input_tokens, "input_tokens"), named(work.output_tokens, "output_tokens")], "tokens")
+    devices = plain(split.tensor_parallel_size) * plain(split.pipeline_parallel_size) * plain(split.data_parallel_size)
+    return Throughput(
+        named(rate, "requests_per_second"), named(output, "output_tokens_per_second"),
+        named(tokens_per_second(rate, both), "total_tokens_per_second"),
+        named(rate_per_device(output, devices), "output_tokens_per_second_per_gpu"),
+    )  # fmt: skip
+
+
+def phase(case: Case, clock: StepClock, step: Step) -> Phase:
+    """A step of a phase, with all kernels of the slowest stage."""
+    cost: StageCost = clock.stage_cost(step)
+    flop = total([repeated_flop(each.cost.flop, each.count) for each in cost.kernels], "flop")
+    moved = [each for each in cost.kernels if each.cost.kind != "communication"]
+    traffic = total([repeated_bytes(each.cost.bytes, each.count) for each in moved], "bytes")
+    bandwidth = case.accelerator.memory_bandwidth
+    peak = dominant_peak(case, cost)
+    found = shares(cost)
+    return Phase(
+        step_seconds=named(cost.seconds, "step_seconds"),
+        flop=named(flop, "flop"),
+        bytes=named(traffic, "bytes"),
+        arithmetic_intensity_flop_per_byte=arithmetic_intensity(flop, traffic),
+        ridge_point_flop_per_byte=ridge_point(peak, bandwidth),
+        flop_utilization=flop_utilization(flop, peak, cost.seconds),
+        bandwidth_utilization=bandwidth_utilization(traffic, bandwidth, cost.seconds),
+        bound=max(found, key=lambda key: found[key]),
+        operations=tuple(_operations(cost)),
+    )
+
+
+def dominant_peak(case: Case, cost: StageCost) -> Any:
+    """The peak most of the FLOP are held against."""
+    by_peak: dict[float, tuple[float, Any]] = {}
+    for each in cost.kernels:
+        if each.cost.peak is not None:
+            key = float(plain(each.cost.peak))
+            done = by_peak.get(key, (0.0, None))[0]
+            by_peak[key] = (done + float(plain(each.cost.flop)) * float(plain(each.count)), each.cost.peak)
+    if not by_peak:
+        return case.accelerator.peak_dense[sixteen_bit(case)]
+    return max(by_peak.values(), key=lambda pair: pair[0])[1]
+
+
+def _operations(cost: StageCost) -> list[dict[str, Any]]:
+    whole = float(plain(cost.seconds))
+    rows = []
+    for each in cost.kernels:
+        count, seconds = float(plain(each.count)), float(plain(each.seconds))
+        flop, traffic = float(plain(each.cost.flop)) * count, float(plain(each.cost.bytes)) * count
+        rows.append(
+            {
+                "name": each.cost.name, "kind": each.cost.kind, "layers": count, "flop": flop, "bytes": traffic,
+                "intensity_flop_per_byte": flop / traffic if traffic else 0.0, "seconds": seconds,
+                "share": seconds / whole, "bound": binding(each.cost),
+            }
+        )  # fmt: skip
+    rows.sort(key=lambda row: -float(str(row["seconds"])))
+    small = float(plain(cost.seconds)) - sum(float(plain(each.seconds)) for each in cost.kernels)
+    rows.append({"name": "small kernels and host", "kind": "overhead", "layers": 1.0, "flop": 0.0, "bytes": 0.0,
+                 "intensity_flop_per_byte": 0.0, "seconds": small, "share": small / whole, "bound": "overhead"})  # fmt: skip
+    return rows
+
+
+def with_rate(estimate: SpeedEstimate, most: PerSecond) -> SpeedEstimate:
+    """The estimate with the highest rate that holds."""
+    return replace(estimate, max_requests_per_second=most)

@@ -1,0 +1,52 @@
+"""One engine step: what it processes, and the sizes that all kernels derive from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llmsizer.core.quantities import Count, Tokens
+from llmsizer.formulas.steps import expanded_rows, joint_rows, logit_rows, rows_of_tokens, step_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What one attention rank processes in one step; all fields may be arrays.
+
+    ``decode_batch`` sequences decode with ``decode_context`` cached tokens each on average, bringing
+    ``query_tokens`` each (more than one when guesses are verified). ``prefill_tokens`` tokens of
+    prompts are processed that attend to ``prefill_context`` cached tokens besides their own chunk;
+    they belong to ``prefill_sequences`` prompts.
+    """
+
+    decode_batch: Count = 0.0
+    decode_context: Tokens = 0.0
+    prefill_tokens: Tokens = 0.0
+    prefill_context: Tokens = 0.0
+    prefill_sequences: Count = 0.0
+    query_tokens: Tokens = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A step's sizes: rows of the layers' products, of the logits, of all attention ranks together,
+    and of MLA's expansion."""
+
+    step: Step
+    rows: Count
+    logits: Count
+    joint: Count
+    expanded: Count
+
+
+def load_of(step: Step, attention_ranks: Count) -> Load:
+    """The sizes of a step on one of some attention-data-parallel ranks."""
+    tokens = step_tokens(step.decode_batch, step.query_tokens, step.prefill_tokens)
+    rows = rows_of_tokens(tokens)
+    decoding = step_tokens(step.decode_batch, step.query_tokens, 0.0)
+    return Load(
+        step=step,
+        rows=rows,
+        logits=logit_rows(step.decode_batch, step.query_tokens, step.prefill_sequences),
+        joint=joint_rows(rows, attention_ranks),
+        expanded=expanded_rows(step.prefill_tokens, step.prefill_sequences, step.prefill_context, decoding),
+    )

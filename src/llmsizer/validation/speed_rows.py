@@ -1,0 +1,127 @@
+"""Measured latency and throughput against the estimate of the same deployment.
+
+Like is compared with like: a static batch with the engine alone, a closed loop with means at the
+lengths that were really drawn, maximum load with as many requests as the engine takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from llmsizer.catalog.catalog import Catalog, load_catalog
+from llmsizer.core.errors import LlmsizerError
+from llmsizer.core.explain import plain
+from llmsizer.question.ask import ask
+from llmsizer.question.words import Words
+from llmsizer.sizing.estimate import Estimate
+from llmsizer.validation.measurements import measured_rows
+from llmsizer.validation.statistics import ErrorRow
+
+# A first token this many times later than an idle engine's comes from a queue, not from the model.
+QUEUE_BOUND_SECONDS = 4.0
+
+
+def speed_errors(catalog: Catalog | None = None, calibration: str = "auto") -> list[ErrorRow]:
+    """Errors of all rows of ``speed.yaml`` that the catalog can answer."""
+    catalog = catalog if catalog is not None else load_catalog()
+    errors: list[ErrorRow] = []
+    for row in measured_rows("speed.yaml"):
+        try:
+            estimate = estimate_of(row, catalog, calibration)
+        except LlmsizerError:
+            continue
+        if estimate.speed is not None:
+            errors += row_errors(row, estimate)
+    return errors
+
+
+def estimate_of(row: Mapping[str, Any], catalog: Catalog, calibration: str = "auto") -> Estimate:
+    """The estimate of a measured deployment."""
+    words = dict(row["words"])
+    if row.get("lengths") == "0.8-1.0":
+        words["input_tokens"] = round(0.9 * words["input_tokens"])
+        words["output_tokens"] = max(2, round(0.9 * words["output_tokens"]))
+    words |= _demand(row)
+    words["max_model_len"] = _length(row, words, catalog)
+    asked = Words(model=row["model"], hardware=row["hardware"], engine=_engine(row), calibration=calibration,
+                  ignore_memory=row["kind"] != "offline_throughput", **words)  # fmt: skip
+    return ask(asked, catalog)
+
+
+def _length(row: Mapping[str, Any], words: Mapping[str, Any], catalog: Catalog) -> int:
+    """Engines of benchmarks are started for the lengths they serve."""
+    needed = int(words["input_tokens"]) + int(words["output_tokens"])
+    most = catalog.model(row["model"]).max_position_embeddings
+    return min(2 * needed + 512, most) if most is not None and most >= needed else needed
+
+
+def _demand(row: Mapping[str, Any]) -> dict[str, Any]:
+    if row.get("batch") is not None:
+        return {"batching": "static", "concurrency": int(row["batch"])}
+    if row["kind"] in {"decode_latency", "prefill_latency"}:
+        return {"batching": "static", "concurrency": 1}
+    if row.get("concurrency") is not None:
+        return {"concurrency": int(row["concurrency"])}
+    return {"concurrency": "max"}
+
+
+def _engine(row: Mapping[str, Any]) -> str:
+    version = row.get("version") or row.get("assumed_version")
+    return f"{row['engine']}@{version}" if version else str(row["engine"])
+
+
+def row_errors(row: Mapping[str, Any], estimate: Estimate) -> Iterator[ErrorRow]:
+    """The comparisons a row allows."""
+    kind, measured, speed = row["kind"], row["measured"], estimate.speed
+    assert speed is not None
+    ttft, tpot = float(plain(speed.latency.ttft_seconds)), float(plain(speed.latency.tpot_seconds))
+    engine_ttft = ttft - float(plain(estimate.case.engine.front_end))
+    output = float(plain(estimate.case.workload.output_tokens))
+    if kind == "decode_latency":
+        yield _error(row, "latency of a batch of 1 to 8", *_token_time(row, engine_ttft, tpot, output))
+    elif kind == "prefill_latency":
+        yield _error(row, "prefill latency", engine_ttft, measured.get("ttft_ms", 0.0) / 1e3 or measured.get("e2e_s"))
+    elif kind == "latency_under_load" and "concurrency" in row:
+        yield from _load_errors(row, ttft, tpot)
+    elif row.get("batch") is not None:
+        yield _error(row, "throughput of a static batch", *_token_time(row, engine_ttft, tpot, output))
+    elif "output_tok_s" in measured:
+        rate = float(plain(speed.throughput.output_tokens_per_second)) * replicas(row, estimate)
+        yield _error(row, "throughput at maximum load", rate, measured["output_tok_s"])
+
+
+def _load_errors(row: Mapping[str, Any], ttft: float, tpot: float) -> Iterator[ErrorRow]:
+    measured = row["measured"]
+    token = measured.get("tpot_ms") or measured.get("tpot_ms_median") or measured.get("itl_ms")
+    first = measured.get("ttft_ms") or measured.get("ttft_ms_median")
+    if token:
+        yield _error(row, "TPOT under load", tpot, token / 1e3)
+    if first:
+        bound = "" if first / 1e3 < QUEUE_BOUND_SECONDS else ", queue-bound"
+        yield _error(row, "TTFT under load" + bound, ttft, first / 1e3)
+
+
+def replicas(row: Mapping[str, Any], estimate: Estimate) -> int:
+    """Replicas of a run on more devices than one replica takes."""
+    return int(row.get("devices", estimate.case.parallel.devices)) // estimate.case.parallel.devices
+
+
+def _token_time(row: Mapping[str, Any], ttft: float, tpot: float, output: float) -> tuple[float, float]:
+    """Estimated and measured time per generated token of one sequence, in the terms of the row."""
+    measured, batch = row["measured"], float(row.get("batch", 1))
+    end_to_end = (ttft + (output - 1) * tpot) / output
+    if "e2e_s" in measured:
+        return end_to_end, measured["e2e_s"] / output
+    if "output_tok_s" in measured:
+        return end_to_end, batch / measured["output_tok_s"]
+    return tpot, measured.get("tpot_ms", measured.get("itl_ms", 0.0)) / 1e3
+
+
+def _group(row: Mapping[str, Any]) -> str:
+    return f"{row['engine']} {row['model']} {row['hardware']}"
+
+
+def _error(row: Mapping[str, Any], quantity: str, estimate: float, measured: float) -> ErrorRow:
+    error = estimate / measured - 1
+    return ErrorRow(quantity, row["id"], _group(row), row["role"], estimate, measured, error, row.get("cause", ""))
