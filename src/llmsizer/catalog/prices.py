@@ -80,7 +80,10 @@ def assumption(catalog: Catalog, name: str) -> Assumption:
     if name not in catalog.names("cost_assumptions"):
         raise UnknownName("cost assumption", name, ASSUMPTION_UNITS)
     found = catalog.records["cost_assumptions"][name]
-    return Assumption(id=name, number=found.data["value"], unit=ASSUMPTION_UNITS[name], source=found.provenance().default)
+    return Assumption(
+        id=name, number=found.data["value"], unit=ASSUMPTION_UNITS[name], text=found.data["text"],
+        source=found.provenance().default,
+    )  # fmt: skip
 
 
 def cost_number(name: str, value: Any, unit: str | None = None) -> float:

@@ -20,6 +20,7 @@ COMMANDS = {
     "explain": "explain",
     "models": "models",
     "hardware": "hardware",
+    "prices": "prices",
     "import": "import_model",
     "doctor": "doctor",
     "validate": "validate",

@@ -17,6 +17,7 @@ from llmsizer.formulas.cost import (
     break_even_use,
     devices_running,
     instances_needed,
+    outlay,
     payback_time,
     rent,
 )
@@ -69,12 +70,11 @@ def own_or_rent(rental: Rental, owned: OwnedHardware, devices: int = 1, replicas
     running = total([i.usd_per_second for i in items if i.name == "electricity"], "running cost")
     fixed = total([i.usd_per_second for i in items if i.name != "electricity"], "fixed cost")
     rented = rent(instances_needed(devices, replicas, rental.accelerators), rental.price)
-    outlay = plain(count) * (plain(owned.purchase) + plain(owned.host))
     kept = [i.usd_per_second for i in items if not i.name.startswith("capital")]
     return OwnOrRent(
         rental_usd_per_second=rented, fixed_usd_per_second=fixed, running_usd_per_second=running,
         use_share=break_even_use(fixed, running, rented), life=owned.life,
-        payback_seconds=payback_time(outlay, total(kept, "upkeep"), rented),
+        payback_seconds=payback_time(outlay(count, owned.purchase, owned.host), total(kept, "upkeep"), rented),
     )  # fmt: skip
 
 

@@ -8,14 +8,24 @@ replicas were ordered only once it has risen is counted apart (``late_share``).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from llmsizer.catalog.catalog import Catalog
+from llmsizer.catalog.prices import assumption
 from llmsizer.core.errors import InvalidQuestion
 from llmsizer.core.explain import plain
-from llmsizer.cost.case import Line
-from llmsizer.formulas.cost import instances_needed
-from llmsizer.formulas.demand import beyond_base, late_requests, mix_cost, paid_replicas, replicas_needed, with_spare
+from llmsizer.cost.case import CostCase, Line
+from llmsizer.formulas.cost import instances_needed, interruption_overhead, surcharge
+from llmsizer.formulas.demand import (
+    beyond_base,
+    cold_start,
+    late_requests,
+    mix_cost,
+    paid_replicas,
+    replicas_needed,
+    with_spare,
+)
 from llmsizer.schema.price import Rental
 
 if TYPE_CHECKING:
@@ -121,7 +131,7 @@ def schedule(demand: Demand, scaling: Scaling) -> Schedule:
     import numpy as np
 
     rates = np.asarray(demand.rates)
-    needed = with_spare(replicas_needed(rates, scaling.capacity, scaling.headroom, scaling.least), scaling.spare)
+    needed: Any = with_spare(replicas_needed(rates, scaling.capacity, scaling.headroom, scaling.least), scaling.spare)
     if scaling.fixed:
         needed = np.full(len(rates), needed.max())
     early, late, share = _ahead(needed, scaling.lag / demand.step, demand.repeats)
@@ -225,9 +235,49 @@ def cheapest_mix(
 
 def _spot_price(spot: Rental | None) -> float:
     """The price of a spot instance with what its interruptions cost."""
-    from llmsizer.formulas.cost import interruption_overhead, surcharge
-
     if spot is None:
         return float("inf")
     share = interruption_overhead(spot.interruption_rate, spot.restart_time)
     return float(spot.price) + float(plain(surcharge(share, spot.price)))
+
+
+def scale_up_lag(catalog: Catalog, weights_bytes: float, network_bandwidth: float | None = None) -> float:
+    """Seconds from the order of a replica to its first answer, by the catalog's defaults: the instance
+    starts, reads its weights from storage through the network (bytes a second), and warms up."""
+    values = {
+        name: assumption(catalog, name).number for name in ("provisioning_time", "storage_bandwidth", "engine_start_time")
+    }
+    pipe = network_bandwidth if network_bandwidth is not None else values["storage_bandwidth"]
+    return float(
+        cold_start(values["provisioning_time"], weights_bytes, values["storage_bandwidth"], pipe, values["engine_start_time"])
+    )
+
+
+def case_over_demand(
+    case: CostCase,
+    demand: Demand,
+    scaling: Scaling,
+    *,
+    reserved: Rental | None = None,
+    spot: Rental | None = None,
+    spot_share: float = 0.0,
+) -> CostCase:
+    """The cost case of a deployment that follows a demand: mean rate, mean capacity paid, instances in
+    the cheapest mix of prices. Owned hardware and fixed fleets stand at their peak all the time.
+
+    Raises InvalidQuestion where the case has no price.
+    """
+    if not isinstance(case.price, Rental):
+        if case.price is None:
+            raise InvalidQuestion("a demand needs the price of the hardware", "for example: --price '2.50 USD/h'")
+        scaling = replace(scaling, fixed=True)
+    found = schedule(demand, scaling)
+    changed = replace(
+        case, replicas=found.mean_paid, requests_per_second=demand.mean, capacity=found.mean_paid * scaling.capacity
+    )
+    if not isinstance(case.price, Rental):
+        return changed
+    devices = int(plain(case.devices))
+    levels, shares = instance_levels(found, devices, case.price)
+    mix = cheapest_mix(levels, shares, case.price, reserved=reserved, spot=spot, spot_share=spot_share)
+    return replace(changed, lines=mix.lines)

@@ -20,8 +20,8 @@ from llmsizer.core.quantities import (
 )
 from llmsizer.core.render import explanation
 from llmsizer.cost.case import CostCase
-from llmsizer.cost.extras import left_out
 from llmsizer.cost.checks import check_case
+from llmsizer.cost.extras import left_out
 from llmsizer.cost.items import PER_HOUR, CostItem, cost_items, fleet_instances, fleet_lines, scaled, site_power
 from llmsizer.cost.shares import TokenCosts, allocation_of, token_costs
 from llmsizer.formulas.cost import (

@@ -386,11 +386,21 @@ def break_even_use(fixed: UsdPerSecond, running: UsdPerSecond, rental: UsdPerSec
     return fixed / maximum(rental - running, NOTHING)
 
 
+@formula(reference="definition")
+def outlay(devices: Count, purchase: Usd, host: Usd) -> Usd:
+    """What buying devices with their share of hosts costs at once.
+
+    >>> outlay(8, 28000.0, 8400.0)
+    291200.0
+    """
+    return devices * (purchase + host)
+
+
 @formula(reference="simple payback: the outlay over what is saved per time")
-def payback_time(outlay: Usd, running: UsdPerSecond, rental: UsdPerSecond) -> Seconds:
+def payback_time(paid: Usd, running: UsdPerSecond, rental: UsdPerSecond) -> Seconds:
     """Time after which a purchase has cost less than renting; interest and residual apart.
 
     >>> payback_time(1000.0, 0.5, 2.5)
     500.0
     """
-    return outlay / maximum(rental - running, NOTHING)
+    return paid / maximum(rental - running, NOTHING)

@@ -336,3 +336,63 @@ def others_at_rate(rate: PerSecond, decode: Seconds) -> Count:
     16.0
     """
     return rate * decode
+
+
+@formula(reference="prompt tokens that come of those that fit")
+def prefill_load(prompts: Count, prompt_tokens: Tokens, budget: Tokens) -> Fraction:
+    """Share of the steps' prompt budget that prompts take.
+
+    >>> prefill_load(0.25, 1000.0, 2000.0)
+    0.125
+    """
+    return prompts * prompt_tokens / budget
+
+
+@formula(reference="definition: the larger of two token counts")
+def largest_tokens(first: Tokens, second: Tokens) -> Tokens:
+    """The larger of two numbers of tokens.
+
+    >>> largest_tokens(2.0, 3.0)
+    3.0
+    """
+    return maximum(first, second)
+
+
+@formula(reference="tokens found in the prefix cache")
+def cached_tokens(input_tokens: Tokens, processed: Tokens) -> Tokens:
+    """Prompt tokens that need no prefill.
+
+    >>> cached_tokens(1000.0, 250.0)
+    750.0
+    """
+    return input_tokens - processed
+
+
+@formula(reference="a chunk attends to what the prefix cache holds and to earlier chunks")
+def prompt_context(cached: Tokens, earlier: Tokens) -> Tokens:
+    """Cached tokens that a chunk of a prompt attends to.
+
+    >>> prompt_context(750.0, 100.0)
+    850.0
+    """
+    return cached + earlier
+
+
+@formula(reference="counting")
+def prompts_of_tokens(tokens: Tokens, prompt_tokens: Tokens) -> Count:
+    """Prompts that so many tokens belong to.
+
+    >>> prompts_of_tokens(2000.0, 1000.0)
+    2.0
+    """
+    return tokens / prompt_tokens
+
+
+@formula(reference="counting")
+def prompt_tokens_of(prompt_tokens: Tokens, prompts: Count) -> Tokens:
+    """Tokens of some equal prompts.
+
+    >>> prompt_tokens_of(1000.0, 16)
+    16000.0
+    """
+    return prompt_tokens * prompts

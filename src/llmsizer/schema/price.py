@@ -82,11 +82,12 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assumption:
-    """A default of the cost model in base units, with the source that makes it plausible."""
+    """A default of the cost model in base units (and as written), with what makes it plausible."""
 
     id: str
     number: float
     unit: str
+    text: str
     source: Source
 
 

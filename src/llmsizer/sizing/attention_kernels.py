@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from llmsizer.blocks.attention import Attention, GroupedQuery, Indexer, Latent
 from llmsizer.blocks.operation import StateTensor
 from llmsizer.core.explain import named, plain, total
-from llmsizer.core.quantities import Bytes, BytesPerElement, BytesPerSecond, Count, FlopPerSecond, Tokens
+from llmsizer.core.quantities import Bytes, BytesPerElement, BytesPerSecond, Count, FlopPerSecond, Seconds, Tokens
 from llmsizer.formulas.attention import (
     attention_decode_seconds,
     attention_flop,
@@ -77,34 +77,42 @@ class Prefill:
     machine: Machine
     stores_scores: bool
 
-    def cost(self, load: Load) -> Cost | None:
-        step, shape, machine = load.step, self.heads, self.machine
-        if is_nothing(step.prefill_tokens):
-            return None
+    def is_idle(self, load: Load) -> bool:
+        return is_nothing(load.step.prefill_tokens)
+
+    def _work(self, load: Load) -> tuple[Count, Tokens, Tokens, Count, Bytes]:
+        """Prompts, tokens of each, keys the last one sees, pairs of each, bytes moved."""
+        step, shape = load.step, self.heads
         sequences = prompt_sequences(step.prefill_sequences)
         tokens = tokens_each(step.prefill_tokens, sequences)
-        context = step.prefill_context
-        keys: Tokens = total([named(context, "context"), named(tokens, "tokens")], "keys")
+        keys: Tokens = total([named(step.prefill_context, "context"), named(tokens, "tokens")], "keys")
         if shape.window is None:
-            pairs = causal_pairs(tokens, context)
+            pairs = causal_pairs(tokens, step.prefill_context)
         else:
-            pairs, keys = windowed_pairs(tokens, context, shape.window), visible_tokens(keys, shape.window)
-        width = joint_width(shape.key_width, shape.value_width)
+            pairs, keys = windowed_pairs(tokens, step.prefill_context, shape.window), visible_tokens(keys, shape.window)
+        rows = rows_of_tokens(step.prefill_tokens)
         moved = [
-            query_output_bytes(rows_of_tokens(step.prefill_tokens), shape.heads, shape.key_width, shape.value_width, shape.value_bytes),
+            query_output_bytes(rows, shape.heads, shape.key_width, shape.value_width, shape.value_bytes),
             cache_read_bytes(sequences, keys, shape.entries, shape.value_bytes),
-        ]  # fmt: skip
+        ]
         if self.stores_scores:
             moved.append(score_matrix_bytes(sequences, tokens, keys, shape.heads, shape.value_bytes))
-        traffic = total(moved, "bytes")
-        seconds = attention_prefill_seconds(
-            sequences, tokens, keys, pairs, shape.heads, width, traffic, machine.units, machine.peak,
-            machine.memory_bandwidth, **machine.curve.parameters,
+        return sequences, tokens, keys, pairs, total(moved, "bytes")
+
+    def seconds(self, load: Load) -> Seconds:
+        shape, machine = self.heads, self.machine
+        sequences, tokens, keys, pairs, traffic = self._work(load)
+        return attention_prefill_seconds(
+            sequences, tokens, keys, pairs, shape.heads, joint_width(shape.key_width, shape.value_width), traffic,
+            machine.units, machine.peak, machine.memory_bandwidth, **machine.curve.parameters,
         )  # fmt: skip
+
+    def cost(self, load: Load) -> Cost:
+        shape, machine = self.heads, self.machine
+        sequences, _, _, pairs, traffic = self._work(load)
         flop = attention_flop(attention_rows(pairs, sequences), shape.heads, shape.key_width, shape.value_width)
         floor = machine.curve.parameters["launch_seconds"]
-        return Cost(self.name, "attention", flop, traffic, named(seconds, self.name), floor, machine.peak,
-                    machine.memory_bandwidth)  # fmt: skip
+        return Cost(self.name, "attention", flop, traffic, self.seconds(load), floor, machine.peak, machine.memory_bandwidth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,28 +124,42 @@ class Decode:
     machine: Machine
     splits_context: bool = True
 
-    def cost(self, load: Load) -> Cost | None:
-        step, shape, machine = load.step, self.heads, self.machine
-        if is_nothing(step.decode_batch):
-            return None
-        keys = step.decode_context if shape.window is None else visible_tokens(step.decode_context, shape.window)
-        queries = queries_per_group(shape.heads, shape.groups, step.query_tokens)
+    def is_idle(self, load: Load) -> bool:
+        return is_nothing(load.step.decode_batch)
+
+    def _keys(self, load: Load) -> Tokens:
+        context = load.step.decode_context
+        return context if self.heads.window is None else visible_tokens(context, self.heads.window)
+
+    def _traffic(self, load: Load, keys: Tokens) -> Bytes:
+        step, shape = load.step, self.heads
         cache = cache_read_bytes(step.decode_batch, keys, shape.entries, shape.cache_bytes)
-        per_group = cache_read_bytes(1.0, 1.0, entries_of_group(shape), shape.cache_bytes)
         decoding = attention_rows(step.decode_batch, rows_of_tokens(step.query_tokens))
         io = query_output_bytes(decoding, shape.heads, shape.key_width, shape.value_width, shape.value_bytes)
-        traffic = total([named(cache, "cache"), named(io, "queries and outputs")], "bytes")
-        parameters = dict(machine.curve.parameters)
+        return total([named(cache, "cache"), named(io, "queries and outputs")], "bytes")
+
+    def seconds(self, load: Load) -> Seconds:
+        step, shape, machine = load.step, self.heads, self.machine
+        keys = self._keys(load)
+        parameters = machine.curve.parameters
         if not self.splits_context:
-            parameters["splits"] = 1.0
-        seconds = attention_decode_seconds(
-            step.decode_batch, keys, queries, shape.groups, joint_width(shape.key_width, shape.value_width), per_group,
-            traffic, machine.units, machine.peak, machine.memory_bandwidth, **parameters,
+            parameters = {**parameters, "splits": 1.0}
+        return attention_decode_seconds(
+            step.decode_batch, keys, queries_per_group(shape.heads, shape.groups, step.query_tokens), shape.groups,
+            joint_width(shape.key_width, shape.value_width),
+            cache_read_bytes(1.0, 1.0, entries_of_group(shape), shape.cache_bytes), self._traffic(load, keys),
+            machine.units, machine.peak, machine.memory_bandwidth, **parameters,
         )  # fmt: skip
-        pairs = attention_rows(decoding, rows_of_tokens(keys))
+
+    def cost(self, load: Load) -> Cost:
+        step, shape, machine = load.step, self.heads, self.machine
+        keys = self._keys(load)
+        rows = attention_rows(step.decode_batch, rows_of_tokens(step.query_tokens))
+        pairs = attention_rows(rows, rows_of_tokens(keys))
         flop = attention_flop(pairs, shape.heads, shape.key_width, shape.value_width)
-        return Cost(self.name, "attention", flop, traffic, named(seconds, self.name), parameters["launch_seconds"],
-                    machine.peak, machine.memory_bandwidth)  # fmt: skip
+        floor = machine.curve.parameters["launch_seconds"]
+        return Cost(self.name, "attention", flop, self._traffic(load, keys), self.seconds(load), floor, machine.peak,
+                    machine.memory_bandwidth)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,17 +174,25 @@ class Recurrence:
     value_bytes: BytesPerElement
     machine: Machine
 
-    def cost(self, load: Load) -> Cost | None:
-        step, machine = load.step, self.machine
+    def is_idle(self, load: Load) -> bool:
+        return is_nothing(load.rows)
+
+    def _work(self, load: Load) -> tuple[Count, Bytes]:
+        step = load.step
         sequences = total([named(step.decode_batch, "decoding"), named(step.prefill_sequences, "prompts")], "sequences")
-        if is_nothing(load.rows):
-            return None
         traffic = state_traffic_bytes(sequences, self.state_bytes, load.rows, self.width, self.value_bytes)
-        flop = attention_flop(load.rows, 1.0, self.state_elements, repeated_width(self.state_elements, 2))
-        parameters = machine.curve.parameters
-        seconds = scan_seconds(flop, traffic, machine.peak, machine.memory_bandwidth, **parameters)
-        return Cost(self.name, "scan", flop, traffic, named(seconds, self.name), parameters["launch_seconds"], machine.peak,
-                    machine.memory_bandwidth)  # fmt: skip
+        return attention_flop(load.rows, 1.0, self.state_elements, repeated_width(self.state_elements, 2)), traffic
+
+    def seconds(self, load: Load) -> Seconds:
+        flop, traffic = self._work(load)
+        machine = self.machine
+        return scan_seconds(flop, traffic, machine.peak, machine.memory_bandwidth, **machine.curve.parameters)
+
+    def cost(self, load: Load) -> Cost:
+        flop, traffic = self._work(load)
+        machine = self.machine
+        floor = machine.curve.parameters["launch_seconds"]
+        return Cost(self.name, "scan", flop, traffic, self.seconds(load), floor, machine.peak, machine.memory_bandwidth)
 
 
 def entries_of_group(shape: Heads) -> Count:

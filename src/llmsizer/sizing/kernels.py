@@ -27,6 +27,7 @@ from llmsizer.formulas.steps import (
     pointwise_seconds,
     rank_assignments,
     rank_experts,
+    repeated_flop,
     slowest_rank,
     touched_bytes,
 )
@@ -56,8 +57,14 @@ class Kernel(Protocol):
     def name(self) -> str:
         """What it is called in tables."""
 
-    def cost(self, load: Load) -> Cost | None:
-        """Its cost in a step; None when the step has nothing for it."""
+    def is_idle(self, load: Load) -> bool:
+        """Whether the step has nothing for it."""
+
+    def seconds(self, load: Load) -> Seconds:
+        """Its time in a step."""
+
+    def cost(self, load: Load) -> Cost:
+        """Its time with the work behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +82,23 @@ class Matmul:
     memory_bandwidth: BytesPerSecond
     curve: Curve
 
-    def cost(self, load: Load) -> Cost | None:
-        rows = getattr(load, self.rows_of)
-        if is_nothing(rows):
-            return None
-        activations = matmul_activation_bytes(rows, self.n, self.k, self.input_bytes, self.output_bytes)
-        seconds = matmul_seconds(
-            rows, self.n, self.k, self.weight_bytes, activations, self.peak, self.memory_bandwidth, **self.curve.parameters
-        )
-        moved = total([named(self.weight_bytes, "weights"), named(activations, "activations")], "bytes")
+    def is_idle(self, load: Load) -> bool:
+        return is_nothing(getattr(load, self.rows_of))
+
+    def _activations(self, load: Load) -> Bytes:
+        return matmul_activation_bytes(getattr(load, self.rows_of), self.n, self.k, self.input_bytes, self.output_bytes)
+
+    def seconds(self, load: Load) -> Seconds:
+        return matmul_seconds(
+            getattr(load, self.rows_of), self.n, self.k, self.weight_bytes, self._activations(load), self.peak,
+            self.memory_bandwidth, **self.curve.parameters,
+        )  # fmt: skip
+
+    def cost(self, load: Load) -> Cost:
+        moved = total([named(self.weight_bytes, "weights"), named(self._activations(load), "activations")], "bytes")
+        flop = matmul_flop(getattr(load, self.rows_of), self.n, self.k)
         floor = self.curve.parameters["launch_seconds"]
-        return Cost(self.name, "linear", matmul_flop(rows, self.n, self.k), moved, named(seconds, self.name), floor, self.peak,
-                    self.memory_bandwidth)  # fmt: skip
+        return Cost(self.name, "linear", flop, moved, self.seconds(load), floor, self.peak, self.memory_bandwidth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +120,11 @@ class Experts:
     memory_bandwidth: BytesPerSecond
     curve: Curve
 
-    def cost(self, load: Load) -> Cost | None:
-        if is_nothing(load.joint):
-            return None
+    def is_idle(self, load: Load) -> bool:
+        return is_nothing(load.joint)
+
+    def _spread(self, load: Load) -> tuple[Count, Count, Bytes, Bytes]:
+        """Assignments of the slowest rank, its experts touched, their weights, and the activations."""
         assigned = rank_assignments(load.joint, self.experts_per_token, self.ranks)
         if plain(self.ranks) > 1:
             assigned = slowest_rank(assigned, self.ranks, self.skew)
@@ -119,16 +133,21 @@ class Experts:
         activations = grouped_activation_bytes(
             assigned, self.hidden_size, self.intermediate_size, self.matrices, self.value_bytes
         )
-        seconds = grouped_matmul_seconds(
+        return assigned, touched, weights, activations
+
+    def seconds(self, load: Load) -> Seconds:
+        assigned, touched, weights, activations = self._spread(load)
+        return grouped_matmul_seconds(
             assigned, touched, self.hidden_size, self.intermediate_size, self.matrices, weights, activations,
             self.peak, self.memory_bandwidth, **self.curve.parameters,
         )  # fmt: skip
-        flop = matmul_flop(assigned, self.hidden_size, self.intermediate_size)
-        flops = total([named(flop, f"matrix {n + 1}") for n in range(int(plain(self.matrices)))], "FLOP")
+
+    def cost(self, load: Load) -> Cost:
+        assigned, _, weights, activations = self._spread(load)
+        flop = repeated_flop(matmul_flop(assigned, self.hidden_size, self.intermediate_size), self.matrices)
         moved = total([named(weights, "weights"), named(activations, "activations")], "bytes")
         floor = self.curve.parameters["launch_seconds"]
-        return Cost(self.name, "experts", flops, moved, named(seconds, self.name), floor, self.peak,
-                    self.memory_bandwidth)  # fmt: skip
+        return Cost(self.name, "experts", flop, moved, self.seconds(load), floor, self.peak, self.memory_bandwidth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +162,21 @@ class Pointwise:
     memory_bandwidth: BytesPerSecond
     curve: Curve
 
-    def cost(self, load: Load) -> Cost | None:
-        moved = pointwise_bytes(load.rows, self.width, self.passes, self.value_bytes)
+    def is_idle(self, load: Load) -> bool:
+        return is_nothing(load.rows)
+
+    def _moved(self, load: Load) -> Bytes:
+        return pointwise_bytes(load.rows, self.width, self.passes, self.value_bytes)
+
+    def _seconds(self, moved: Bytes) -> Seconds:
         launch, fraction = self.curve.parameters["launch_seconds"], self.curve.parameters["memory_fraction"]
-        seconds = pointwise_seconds(moved, self.memory_bandwidth, launch, fraction, self.kernels)
-        floor = pointwise_seconds(0.0, self.memory_bandwidth, launch, fraction, self.kernels)
-        return Cost(self.name, "pointwise", 0.0, moved, named(seconds, self.name), floor)
+        return pointwise_seconds(moved, self.memory_bandwidth, launch, fraction, self.kernels)
+
+    def seconds(self, load: Load) -> Seconds:
+        return self._seconds(self._moved(load))
+
+    def cost(self, load: Load) -> Cost:
+        return Cost(self.name, "pointwise", 0.0, self._moved(load), self.seconds(load), self._seconds(0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +191,17 @@ class Collective:
     bandwidth: BytesPerSecond
     curve: Curve
 
-    def cost(self, load: Load) -> Cost | None:
-        rows = getattr(load, self.rows_of)
-        if is_nothing(rows):
-            return None
-        message = message_bytes(rows, self.width, self.value_bytes)
-        seconds = collective_seconds(message, self.ranks, self.bandwidth, **self.curve.parameters)
-        return Cost(self.name, "communication", 0.0, message, named(seconds, self.name))
+    def is_idle(self, load: Load) -> bool:
+        return is_nothing(getattr(load, self.rows_of))
+
+    def _message(self, load: Load) -> Bytes:
+        return message_bytes(getattr(load, self.rows_of), self.width, self.value_bytes)
+
+    def seconds(self, load: Load) -> Seconds:
+        return collective_seconds(self._message(load), self.ranks, self.bandwidth, **self.curve.parameters)
+
+    def cost(self, load: Load) -> Cost:
+        return Cost(self.name, "communication", 0.0, self._message(load), self.seconds(load))
 
 
 def is_nothing(amount: Any) -> bool:

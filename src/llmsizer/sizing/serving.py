@@ -11,12 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from llmsizer.core.explain import Source, Value, is_explained, named, plain
+from llmsizer.core.explain import Source, Value, named, plain
 from llmsizer.core.numerics import maximum, minimum
 from llmsizer.core.quantities import Count, Fraction, PerSecond, Seconds, Tokens
 from llmsizer.formulas.serving import (
     batch_rate,
     batch_seen,
+    cached_tokens,
     chunk_context,
     chunk_tokens,
     decode_context,
@@ -25,14 +26,19 @@ from llmsizer.formulas.serving import (
     end_to_end_seconds,
     first_token_seconds,
     interrupted_step_seconds,
+    largest_tokens,
     mean_step_seconds,
     others_at_rate,
     others_decoding,
+    prefill_load,
     prefill_passes,
     prefill_queue_seconds,
     prefill_share,
     prefill_tokens_per_step,
     prompt_budget,
+    prompt_context,
+    prompt_tokens_of,
+    prompts_of_tokens,
     prompts_per_step,
     residual_seconds,
     running_rate,
@@ -46,6 +52,8 @@ from llmsizer.sizing.step_time import StepClock
 from llmsizer.sizing.steps import Step
 
 ROUNDS = 12
+# Most requests in flight decode; the rest wait or prefill.
+FIRST_GUESS = 0.95
 TOLERANCE = 1e-3
 
 
@@ -97,77 +105,68 @@ class Serving:
         work = case.workload
         self.prompt: Tokens = uncached_tokens(work.input_tokens, work.prefix_cache_hit_rate)
         self.context: Tokens = decode_context(work.input_tokens, work.output_tokens)
+        self.cached: Tokens = cached_tokens(work.input_tokens, self.prompt)
         self.steps: Count = decode_steps(work.output_tokens, self.speculation.tokens_per_step)
 
     def moment(self, others: Count) -> Moment:
         """What a request meets when so many others decode."""
+        in_flight = self.case.batching == "in-flight"
         batch = batch_seen(others)
         pure = Step(decode_batch=batch, decode_context=self.context, query_tokens=self.speculation.query_tokens)
         pure_seconds = self.speculation.step_seconds(self.clock, pure)
         entering = prompts_per_step(others, self.steps)
-        in_flight = self.case.batching == "in-flight"
         budget = self._budget(others if in_flight else 0.0)
         share = prefill_share(entering, self.prompt, budget)
-        own = self._own_prompt(others if in_flight else 0.0, budget, entering, share)
-        own_seconds = self.clock.seconds(own)
-        other_prompts = self._others_prompts(batch if in_flight else 0.0, budget, entering, share)
-        prompt_seconds = self.clock.seconds(other_prompts)
+        prompts = self._prompt_step(others if in_flight else 0.0, budget, entering, share)
+        prompt_seconds = self.clock.seconds(prompts)
         if in_flight:
             step = mean_step_seconds(share, prompt_seconds, pure_seconds)
         else:
             step = interrupted_step_seconds(pure_seconds, share, prompt_seconds)
+        load = prefill_load(entering, self.prompt, budget)
         passes = prefill_passes(self.prompt, budget)
-        filled = prompts_per_step(entering, minimum(budget / self.prompt, 1e9)) if not is_explained(budget) else 0.0
-        queue = prefill_queue_seconds(filled, own_seconds)
         ttft = first_token_seconds(
-            self.case.engine.front_end, residual_seconds(step, others), queue, passes, own_seconds
-        )
+            self.case.engine.front_end, residual_seconds(step, others), prefill_queue_seconds(load, prompt_seconds), passes,
+            prompt_seconds,
+        )  # fmt: skip
         return Moment(
-            others, batch, pure, pure_seconds, own, own_seconds, step, self.steps,
-            decode_seconds(self.steps, step), ttft, filled,
+            others, batch, pure, pure_seconds, prompts, prompt_seconds, step, self.steps,
+            decode_seconds(self.steps, step), ttft, load,
         )  # fmt: skip
 
     def _budget(self, decoding: Count) -> Tokens:
         most = self.case.max_num_batched_tokens
-        if not plain(most):
-            return maximum(plain(self.prompt), 1.0)
-        return prompt_budget(most, decoding, self.speculation.query_tokens)
+        return prompt_budget(most, decoding, self.speculation.query_tokens) if plain(most) else self.prompt
 
-    def _own_prompt(self, decoding: Count, budget: Tokens, entering: Count, share: Fraction) -> Step:
-        passes = prefill_passes(self.prompt, budget)
-        chunk = chunk_tokens(self.prompt, passes)
-        return self._prompt_step(decoding, chunk, 1.0)
-
-    def _others_prompts(self, decoding: Count, budget: Tokens, entering: Count, share: Fraction) -> Step:
-        tokens = prefill_tokens_per_step(entering, self.prompt, share)
-        return self._prompt_step(decoding, tokens, prompts_per_step(entering, maximum(plain(share), 1e-12)))
-
-    def _prompt_step(self, decoding: Count, tokens: Tokens, prompts: Count) -> Step:
-        cached = plain(self.case.workload.input_tokens) - plain(self.prompt)
+    def _prompt_step(self, decoding: Count, budget: Tokens, entering: Count, share: Fraction) -> Step:
+        """A step that carries prompt tokens: a prompt's own share of it at least, others' beside it."""
+        own = chunk_tokens(self.prompt, prefill_passes(self.prompt, budget))
+        tokens = largest_tokens(own, prefill_tokens_per_step(entering, self.prompt, share))
         return Step(
             decode_batch=decoding, decode_context=self.context, prefill_tokens=tokens,
-            prefill_context=chunk_context(self.prompt, tokens) if not cached else cached,
-            prefill_sequences=prompts, query_tokens=self.speculation.query_tokens,
+            prefill_context=prompt_context(self.cached, chunk_context(self.prompt, own)),
+            prefill_sequences=prompts_of_tokens(tokens, self.prompt), query_tokens=self.speculation.query_tokens,
         )  # fmt: skip
 
     def closed(self, concurrency: Count, cap: Count) -> Steady:
         """The steady state of a closed loop with so many requests in flight."""
         running = minimum(concurrency, cap)
-        moment = self.moment(self._settle(running))
+        moment = self._settle(running)
         rate = running_rate(running, moment.ttft_seconds, moment.decode_seconds)
         wait = waiting_seconds(concurrency, running, rate)
         return self._steady(moment, running, plain(concurrency) - plain(running), rate, wait)
 
-    def _settle(self, running: Any) -> Any:
-        others = maximum(running - 1.0, 0.0)
+    def _settle(self, running: Any) -> Moment:
+        """The moment whose number of others is the one it leads to."""
+        others = maximum(running - 1.0, 0.0) * FIRST_GUESS
         for _ in range(ROUNDS):
             moment = self.moment(others)
             found = others_decoding(running, moment.decode_seconds, moment.ttft_seconds)
             settled = abs(found - others) <= TOLERANCE * (1.0 + found)
-            others = found
             if settled if isinstance(settled, bool) else settled.all():
                 break
-        return others
+            others = found
+        return moment
 
     def open(self, rate: Any, cap: Any, most: Any = None) -> Steady:
         """The steady state at a request rate per rank; ``most`` sequences in flight at the most.
@@ -176,7 +175,7 @@ class Serving:
         batch, and ``rate`` the highest that holds.
         """
         limit = cap if most is None else minimum(most, cap)
-        highest = self.moment(self._settle(limit))
+        highest = self._settle(limit)
         top = running_rate(limit, highest.ttft_seconds - self.case.engine.front_end, highest.decode_seconds)
         if plain(rate) >= top:
             return self._steady(highest, limit, float("inf"), top, 0.0)
@@ -193,11 +192,11 @@ class Serving:
 
     def static(self, batch: Any) -> Steady:
         """Batches one after another: all prompts first, then all answers to the end."""
-        cached = plain(self.case.workload.input_tokens) - plain(self.prompt)
-        budget = self._budget(0.0)
-        whole = self.prompt * batch
-        passes = prefill_passes(whole, maximum(budget, self.prompt))
-        prompts = Step(prefill_tokens=whole / passes, prefill_context=cached, prefill_sequences=batch / passes)
+        whole = prompt_tokens_of(self.prompt, batch)
+        passes = prefill_passes(whole, largest_tokens(self._budget(0.0), self.prompt))
+        tokens = chunk_tokens(whole, passes)
+        finished = prompts_of_tokens(tokens, self.prompt)
+        prompts = Step(prefill_tokens=tokens, prefill_context=self.cached, prefill_sequences=finished)
         pure = Step(decode_batch=batch, decode_context=self.context, query_tokens=self.speculation.query_tokens)
         prompt_seconds, pure_seconds = self.clock.seconds(prompts), self.speculation.step_seconds(self.clock, pure)
         ttft = first_token_seconds(self.case.engine.front_end, 0.0, 0.0, passes, prompt_seconds)
@@ -209,7 +208,7 @@ class Serving:
     def replay(self, others: Count, concurrency: Any, cap: Any) -> Steady:
         """The last pass of a settled state, on Values."""
         if self.case.batching == "static":
-            return self.static(others + 1.0 if not isinstance(others, Value) else batch_seen(others))
+            return self.static(batch_seen(others))
         moment = self.moment(others)
         running = minimum(concurrency, cap) if concurrency is not None else plain(others) + 1.0
         rate = running_rate(running, moment.ttft_seconds, moment.decode_seconds)

@@ -85,8 +85,8 @@ class Drafter:
         if self.draft.model is not None:
             return seconds_of_layers(self.clock.seconds(one_token), passes)
         load = load_of(one_token, self.case.parallel.data_parallel_size)
-        costs = [cost for kernel in self.kernels if (cost := kernel.cost(load)) is not None]
+        kernels = [kernel.seconds(load) for kernel in self.kernels if not kernel.is_idle(load)]
         layer = named(self.case.engine.layer_seconds, "small kernels")
-        return seconds_of_layers(total([*(cost.seconds for cost in costs), layer], "one draft pass"), passes)
+        return seconds_of_layers(total([*kernels, layer], "one draft pass"), passes)
 
 

@@ -56,22 +56,36 @@ class StepClock:
         return rank_kernels(self.case, self.slowest)
 
     def stage_cost(self, step: Step) -> StageCost:
-        """What one pass of a step through the slowest stage costs."""
+        """What one pass of a step through the slowest stage costs, kernel by kernel."""
         load = load_of(step, self.case.parallel.data_parallel_size)
-        costs = []
-        for repeated in self.kernels:
-            cost = repeated.kernel.cost(load)
-            if cost is not None:
-                costs.append(KernelCost(cost, repeated.count, _all(cost, repeated.count)))
-        engine = self.case.engine
-        small = seconds_of_layers(engine.layer_seconds, self.slowest.end - self.slowest.first)
-        parts = [*(each.seconds for each in costs), named(small, "small kernels of the layers")]
-        device = total(parts, "device_seconds")
+        busy = [each for each in self.kernels if not each.kernel.is_idle(load)]
+        costs = [(each.kernel.cost(load), each.count) for each in busy]
+        kernels = tuple(KernelCost(cost, count, _all(cost.name, cost.seconds, count)) for cost, count in costs)
+        device, host = self._device([each.seconds for each in kernels]), self._host(step)
+        return StageCost(kernels, device, host, total([named(device, "device"), named(host, "host")], "step_seconds"))
+
+    def stage_seconds(self, step: Step) -> Seconds:
+        """The time of one pass of a step through the slowest stage."""
+        load = load_of(step, self.case.parallel.data_parallel_size)
+        parts = [
+            _all(each.kernel.name, each.kernel.seconds(load), each.count)
+            for each in self.kernels
+            if not each.kernel.is_idle(load)
+        ]
+        return total([named(self._device(parts), "device"), named(self._host(step), "host")], "step_seconds")
+
+    def _device(self, parts: list[Seconds]) -> Seconds:
+        """Kernels and the small kernels between them; what their launches take where no graph holds them."""
+        engine, layers = self.case.engine, self.slowest.end - self.slowest.first
+        small = seconds_of_layers(engine.layer_seconds, layers)
+        device = total([*parts, named(small, "small kernels of the layers")], "device_seconds")
         if self.case.enforce_eager or not engine.captures_graphs:
-            layers = self.slowest.end - self.slowest.first
-            device = eager_seconds(device, engine.kernels_per_layer * layers, engine.launch_seconds)
-        host = host_seconds(engine.host_step_seconds, engine.host_sequence_seconds, self._sequences(step))
-        return StageCost(tuple(costs), device, host, total([named(device, "device"), named(host, "host")], "step_seconds"))
+            return eager_seconds(device, engine.kernels_per_layer * layers, engine.launch_seconds)
+        return device
+
+    def _host(self, step: Step) -> Seconds:
+        engine = self.case.engine
+        return host_seconds(engine.host_step_seconds, engine.host_sequence_seconds, self._sequences(step))
 
     def _sequences(self, step: Step) -> Count:
         return total([named(step.decode_batch, "decoding"), named(step.prefill_sequences, "prompts")], "sequences")
@@ -81,12 +95,11 @@ class StepClock:
         sequences go through in as many micro-batches, and prompt tokens with one of them."""
         size = int(plain(self.case.parallel.pipeline_parallel_size))
         if size == 1:
-            return self.stage_cost(step).seconds
+            return self.stage_seconds(step)
         micro = replace(step, decode_batch=micro_batch(step.decode_batch, size))
         plainly = replace(micro, prefill_tokens=0.0, prefill_context=0.0, prefill_sequences=0.0)
-        transfer = stage_transfer(self.case).cost(load_of(plainly, 1))
-        sent = transfer.seconds if transfer is not None else 0.0
-        return pipeline_seconds(self.stage_cost(plainly).seconds, self.stage_cost(micro).seconds, sent, size)
+        sent = stage_transfer(self.case).seconds(load_of(plainly, 1))
+        return pipeline_seconds(self.stage_seconds(plainly), self.stage_seconds(micro), sent, size)
 
 
 def micro_batch(batch: Any, stages: int) -> Any:
@@ -97,8 +110,8 @@ def micro_batch(batch: Any, stages: int) -> Any:
     return maximum(number / stages, 1.0)
 
 
-def _all(cost: Cost, count: Count) -> Seconds:
-    return cost.seconds if plain(count) == 1 else named(seconds_of_layers(cost.seconds, count), cost.name)
+def _all(name: str, one: Seconds, count: Count) -> Seconds:
+    return named(one if plain(count) == 1 else seconds_of_layers(one, count), name)
 
 
 def shares(cost: StageCost) -> dict[str, float]:

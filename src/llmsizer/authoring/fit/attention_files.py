@@ -1,0 +1,84 @@
+"""The calibration files of attention: curves pooled per architecture, finer where that helps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from llmsizer.authoring.fit.attention import AttentionFamily
+from llmsizer.authoring.fit.pooling import Curve, Fitter, curves
+from llmsizer.authoring.fit.rows import Rows, joined
+from llmsizer.authoring.fit.tables import TITLE
+from llmsizer.authoring.fit.writing import calibration_yaml
+
+SAMPLE = 1500
+# Devices outside the measured ones count their units differently (cores, engines, arrays), so the
+# generic curves hold no time per unit.
+GENERIC_FIXED = {"item_seconds": 1e-9}
+LIKE = {"fp16": ["bf16"], "fp32": ["bf16"], "int8": ["fp8", "bf16"], "int4": ["fp8", "bf16"], "fp8": ["bf16"]}
+SOURCE = {"title": TITLE, "date": "2026-07", "note": "measured kernel times, newest version of each engine; curves fitted here"}
+
+
+def sampled(rows: Sequence[Rows], most: int = SAMPLE) -> list[Rows]:
+    """At most so many rows of every table."""
+    return [part.sample(most) for part in rows]
+
+
+def fitted_curves(equation: Callable[..., Any], parameters: Sequence[Any], rows: Sequence[Rows]) -> list[Curve]:
+    """All curves of a family; generic ones without time per unit."""
+    fitter = Fitter(equation, parameters)
+    return [generic(fitter, curve) if curve.architecture is None else curve for curve in curves(fitter, rows)]
+
+
+def generic(fitter: Fitter, curve: Curve) -> Curve:
+    """A generic curve fitted again without the parameters that only GPUs share."""
+    names = {one.name for one in fitter.parameters}
+    fixed = {name: value for name, value in GENERIC_FIXED.items() if name in names}
+    if not fixed:
+        return curve
+    values = fitter.fit(curve.parts, fixed)
+    return replace(curve, parameters=values, error=fitter.errors(curve.parts, values), device_left_out=left_out(fitter, curve, fixed))
+
+
+def left_out(fitter: Fitter, curve: Curve, fixed: Mapping[str, float]) -> Any:
+    """The errors on each device by the fit of the others, with some parameters fixed."""
+    import numpy as np
+
+    from llmsizer.authoring.fit.least_squares import relative_errors, summary
+
+    errors = []
+    for device in sorted({part.device for part in curve.parts}):
+        others = [part for part in curve.parts if part.device != device]
+        own = [part for part in curve.parts if part.device == device]
+        if others:
+            errors.append(relative_errors(fitter.equation, *joined(own), fitter.fit(others, fixed)))
+    return summary(np.concatenate(errors)) if errors else None
+
+
+def with_head(text: str, ideal: Mapping[str, Any], like: Mapping[str, Sequence[str]]) -> str:
+    """A calibration file with its ideal parameters and the formats that may stand in for others."""
+    lines = [f"ideal: {_flow(ideal)}"]
+    if like:
+        lines.append("like: {" + ", ".join(f"{name}: [{', '.join(others)}]" for name, others in like.items()) + "}")
+    return text.replace("\ncurves:\n", "\n" + "\n".join(lines) + "\ncurves:\n", 1)
+
+
+def _flow(mapping: Mapping[str, Any]) -> str:
+    items = (f"{name}: {_flow(value) if isinstance(value, Mapping) else value!r}" for name, value in mapping.items())
+    return "{" + ", ".join(items) + "}"
+
+
+def ideal_parameters(family: AttentionFamily) -> dict[str, float]:
+    """The parameters at which a family's formula is its roofline."""
+    ones = {"compute_fraction": 1.0, "memory_fraction": 1.0, "splits": 1e9}
+    return {one.name: ones.get(one.name, 0.0) for one in family.parameters}
+
+
+def attention_text(family: AttentionFamily, rows: Sequence[Rows], date: str) -> str:
+    """The calibration file of one family."""
+    found = fitted_curves(family.equation, family.parameters, sampled(rows))
+    heading = f"Fitted by llmsizer.authoring.fit; formula llmsizer.formulas.attention.{family.name}_seconds.\n"
+    heading += "format is that of the cache; fractions are of the device's 16-bit peak and memory bandwidth."
+    text = calibration_yaml(family.name, found, [SOURCE], date, family.axes, heading)
+    return with_head(text, ideal_parameters(family), LIKE)
