@@ -64,7 +64,8 @@ def stepwise(requests: Sequence[tuple[float, int, int]], spec) -> list[tuple[flo
         if not running and not waiting:
             now = coming[0].sent
             continue
-        held = {s.index: s.blocks(s.computed, size) for s in running}
+        granted = {s.index: s.blocks(s.target, size) for s in running if spec.policy == "continuous" and not s.decoding}
+        held = {s.index: granted.get(s.index, s.blocks(s.computed, size)) for s in running}
 
         def free(held=held) -> int:
             return spec.kv_blocks - sum(held.values())
@@ -103,7 +104,7 @@ def stepwise(requests: Sequence[tuple[float, int, int]], spec) -> list[tuple[flo
             count = min(budget, sequence.target - sequence.computed)
             if count <= 0 or sequence not in running:
                 continue
-            wanted = sequence.blocks(sequence.computed + count, size)
+            wanted = max(sequence.blocks(sequence.computed + count, size), granted.get(sequence.index, 0))
             while wanted - held[sequence.index] > free():
                 preempted = True
                 victim = running[-1]
@@ -122,7 +123,7 @@ def stepwise(requests: Sequence[tuple[float, int, int]], spec) -> list[tuple[flo
                 count = min(count, budget)
             elif count > budget and chunks:
                 break
-            wanted = sequence.blocks(count, size)
+            wanted = sequence.blocks(count if spec.policy == "in-flight" else sequence.target, size)
             if wanted > free():
                 break
             waiting.pop(0)

@@ -32,7 +32,7 @@ DOCUMENTS = (
 )  # fmt: skip
 RECORD_FILES = (*CATALOGS, "prices.yaml")
 COMPILED_NAME = "_index.json"
-SCHEMA = 4
+SCHEMA = 5
 
 
 def package_file(name: str) -> Path:

@@ -167,4 +167,5 @@ def _assumption(name: str, raw: Mapping[str, Any], document: Document, sources: 
         raise document.error(error.message, (*path, "value"), error.hint) from None
     source = sources.best(raw.get("source"), (*path, "source"))
     note = "; ".join(text for text in (source.note, str(raw.get("note", ""))) if text)
-    return Record({"value": number, "text": str(raw["value"])}, ([source.title, source.date, source.tier, note], {}), document.file)
+    data = {"value": number, "text": str(raw["value"])}
+    return Record(data, ([source.title, source.date, source.tier, note], {}), document.file)

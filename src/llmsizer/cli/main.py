@@ -23,6 +23,7 @@ COMMANDS = {
     "prices": "prices",
     "import": "import_model",
     "doctor": "doctor",
+    "roofline": "roofline",
     "validate": "validate",
 }
 

@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from llmsizer.catalog.catalog import Catalog
-from llmsizer.catalog.prices import assumption, node_of, offer, offers, price_names, purchase_offer
+from llmsizer.catalog.prices import assumption, node_of, offer, offers, offers_for, purchase_offer
 from llmsizer.cli.options import CatalogPaths, Format, catalog_of
 from llmsizer.cli.output import checked_format, print_rows, print_tables
 from llmsizer.core.errors import UnknownName, UnsupportedCombination
 from llmsizer.cost.rates import checked_day, rate_of
 from llmsizer.report.cost import PRICE_HEADERS, assumption_table, price_row, purchase_table, rate_table
-from llmsizer.report.nouns import matching
+from llmsizer.report.nouns import SourceList, matching
 from llmsizer.report.tables import Table
 from llmsizer.schema.price import MARKETS, Offer
 
@@ -76,35 +76,43 @@ def search(text: str, price_date: PriceDate = None, format_: Format = "table", c
 
 @app.command("show")
 def show(
-    name: Annotated[str, typer.Argument(help="A price, a device to buy, or 'assumptions'.")],
+    name: Annotated[str, typer.Argument(help="A price, a device, or 'assumptions'.")],
     format_: Format = "table",
     catalog: CatalogPaths = None,
 ) -> None:
-    """Shows every dated price of an instance, what a device costs to buy, or the cost model's defaults."""
-    nouns = catalog_of(catalog)
-    form = checked_format(format_)
+    """Shows every dated price of an instance, what a device costs to rent and to buy, or the defaults."""
+    nouns, form, sources = catalog_of(catalog), checked_format(format_), SourceList()
     if name == "assumptions":
-        defaults = [assumption(nouns, each) for each in nouns.names("cost_assumptions")]
-        print_tables("assumptions", [assumption_table(defaults)], form)
+        defaults = assumption_table([assumption(nouns, each) for each in nouns.names("cost_assumptions")], sources)
+        print_tables("assumptions", [defaults, sources.table()], form)
         return
-    bought = _purchase(nouns, name)
-    if bought is not None:
-        print_tables(bought.id, [purchase_table(bought)], form, notes=["a whole machine"] if bought.includes_host else [])
+    device = _device(nouns, name)
+    if device is not None:
+        _show_device(nouns, device, form, sources)
         return
     found = offer(nouns, name)
     heading = f"{found.id}: {found.provider} {found.instance}, {found.accelerators} × {found.accelerator}"
     node = node_of(nouns, found)
-    notes = (
-        [f"machine: {node.id} in hardware_catalog.yaml"] if node is not None else ["no machine of this shape in the catalog"]
-    )
-    print_tables(heading, [rate_table(found)], form, notes=notes)
+    note = f"machine: {node.id} in hardware_catalog.yaml" if node is not None else "no machine of this id in the catalog"
+    print_tables(heading, [rate_table(found, sources), sources.table()], form, notes=[note])
 
 
-def _purchase(nouns: Catalog, name: str) -> Offer | None:
-    """The purchase price of a device, when the name is one and no rented instance has it."""
-    if name in price_names(nouns):
+def _device(nouns: Catalog, name: str) -> str | None:
+    """The id of a device, unless the name is the id of a price."""
+    if name.lower() in (known.lower() for known in nouns.names("prices")):
         return None
     try:
-        return purchase_offer(nouns, nouns.accelerator(name).id)
+        return nouns.accelerator(name).id
     except UnknownName:
         return None
+
+
+def _show_device(nouns: Catalog, device: str, form: str, sources: SourceList) -> None:
+    bought = purchase_offer(nouns, device)
+    tables = [purchase_table(bought, sources), sources.table()] if bought is not None else []
+    rents = Table("Rent", PRICE_HEADERS, _rows(offers_for(nouns, device), None), right=(3, 7, 8))
+    notes = ["the purchase is of a whole machine"] if bought is not None and bought.includes_host else []
+    if not tables and not rents.rows:
+        print(f"no price of {device} is known")
+        raise SystemExit(1)
+    print_tables(device, [*([rents] if rents.rows else []), *tables], form, notes=notes)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from llmsizer.cost.ask import cost_case
     from llmsizer.cost.case import CostCase, Line
     from llmsizer.cost.estimate import CostEstimate, cost_estimate
     from llmsizer.cost.items import CostItem
     from llmsizer.cost.rates import chosen_price, rentals
 
-__all__ = ["CostCase", "CostEstimate", "CostItem", "Line", "chosen_price", "cost_estimate", "rentals"]
+__all__ = ["CostCase", "CostEstimate", "CostItem", "Line", "chosen_price", "cost_case", "cost_estimate", "rentals"]
 
 _HOMES = {
     "CostCase": "case", "Line": "case", "CostEstimate": "estimate", "cost_estimate": "estimate", "CostItem": "items",
-    "chosen_price": "rates", "rentals": "rates",
+    "cost_case": "ask", "chosen_price": "rates", "rentals": "rates",
 }  # fmt: skip
 
 

@@ -9,9 +9,9 @@ from llmsizer.core.explain import plain
 from llmsizer.cost.case import ALLOCATIONS, CostCase
 
 # Words of a case with their least and largest value.
-POSITIVE = ("devices", "capacity", "input_tokens", "output_tokens", "requests_per_second")
+POSITIVE = ("devices", "capacity", "input_tokens", "output_tokens", "requests_per_second", "cached_token_weight")
 NOT_NEGATIVE = (
-    "replicas", "instances", "prefill_seconds", "decode_seconds", "output_token_ratio", "cached_token_weight",
+    "replicas", "instances", "prefill_seconds", "decode_seconds", "output_token_ratio",
     "requests_per_user_month", "emissions",
 )  # fmt: skip
 SHARES = ("cached", "busy")

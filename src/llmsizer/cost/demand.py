@@ -218,8 +218,9 @@ def cheapest_mix(
 
     if not 0 <= spot_share <= 1:
         raise InvalidQuestion(f"spot_share: expected a share from 0 to 1, got {spot_share:g}")
-    hourly, spot_hourly = float(flexible.price), _spot_price(spot)
-    part = spot_share if spot is not None and spot_hourly < hourly else 0.0
+    hourly = float(flexible.price)
+    spot_hourly = hourly if spot is None else _spot_price(spot)
+    part = spot_share if spot_hourly < hourly else 0.0
     bases = np.arange(0, (max(levels) if reserved is not None else 0) + 1, dtype=float)
     above = np.asarray([float(np.dot(beyond_base(np.asarray(levels, dtype=float), base), shares)) for base in bases])
     paid = float(reserved.price) if reserved is not None else 0.0
@@ -233,10 +234,8 @@ def cheapest_mix(
     return Mix(best, tuple(lines), float(costs[best]))
 
 
-def _spot_price(spot: Rental | None) -> float:
+def _spot_price(spot: Rental) -> float:
     """The price of a spot instance with what its interruptions cost."""
-    if spot is None:
-        return float("inf")
     share = interruption_overhead(spot.interruption_rate, spot.restart_time)
     return float(spot.price) + float(plain(surcharge(share, spot.price)))
 
@@ -244,13 +243,10 @@ def _spot_price(spot: Rental | None) -> float:
 def scale_up_lag(catalog: Catalog, weights_bytes: float, network_bandwidth: float | None = None) -> float:
     """Seconds from the order of a replica to its first answer, by the catalog's defaults: the instance
     starts, reads its weights from storage through the network (bytes a second), and warms up."""
-    values = {
-        name: assumption(catalog, name).number for name in ("provisioning_time", "storage_bandwidth", "engine_start_time")
-    }
-    pipe = network_bandwidth if network_bandwidth is not None else values["storage_bandwidth"]
-    return float(
-        cold_start(values["provisioning_time"], weights_bytes, values["storage_bandwidth"], pipe, values["engine_start_time"])
-    )
+    names = ("provisioning_time", "storage_bandwidth", "engine_start_time")
+    provisioning, storage, start = (assumption(catalog, name).number for name in names)
+    network = storage if network_bandwidth is None else network_bandwidth
+    return float(cold_start(provisioning, weights_bytes, storage, network, start))
 
 
 def case_over_demand(

@@ -396,3 +396,43 @@ def prompt_tokens_of(prompt_tokens: Tokens, prompts: Count) -> Tokens:
     16000.0
     """
     return prompt_tokens * prompts
+
+
+@formula(reference="counting")
+def half_of(count: Count) -> Count:
+    """Half of some sequences: those already decoding, on average, while a burst is prefilled.
+
+    >>> half_of(64.0)
+    32.0
+    """
+    return count / 2
+
+
+@formula(reference="definition: a wait before what follows")
+def delayed_seconds(first_token: Seconds, wait: Seconds) -> Seconds:
+    """Time to first token after a wait for a place in the running batch.
+
+    >>> delayed_seconds(0.25, 2.0)
+    2.25
+    """
+    return first_token + wait
+
+
+@formula(reference="prompts that come at once are prefilled one step after another: the mean waits for half of the steps")
+def burst_seconds(front_end: Seconds, passes: Count, step: Seconds) -> Seconds:
+    """Mean time to first token of prompts that come at once and take so many steps together.
+
+    >>> round(burst_seconds(0.03, 9.0, 0.1), 2)
+    0.53
+    """
+    return front_end + (passes + 1) / 2 * step
+
+
+@formula(reference="mean over a run of N prompts of which the first C come at once (benchmarks at a fixed concurrency)")
+def finite_run_seconds(steady: Seconds, burst: Seconds, concurrency: Count, prompts: Count) -> Seconds:
+    """Mean time to first token of a finite run.
+
+    >>> round(finite_run_seconds(0.2, 2.2, 64, 640), 2)
+    0.4
+    """
+    return steady + (burst - steady) * concurrency / prompts

@@ -62,7 +62,7 @@ def resolve(words: Words, catalog: Catalog) -> Resolved:
     case = Case(
         model=model, accelerator=accelerator, engine=engine, scheme=scheme, native=number_formats()[dtype],
         cache_format=keys, value_format=values, parallel=parallel, workload=workload, dtype=dtype,
-        enforce_eager=bool(words.enforce_eager), request_rate=_rate(words), batching=_batching(words, engine),
+        enforce_eager=bool(words.enforce_eager), request_rate=_rate(words), num_prompts=_prompts(words), batching=_batching(words, engine),
         expert_skew=checked_fraction("expert_skew", words.expert_skew, most=100.0),
         calibration=calibration_of(str(words.calibration), accelerator, engine.id), flash_attention=_flash(words, engine),
         adapters=_adapters(words), offload=_offload(words, engine, parallel), draft=_draft(words, model, catalog), **limits,
@@ -309,6 +309,10 @@ def _rate(words: Words) -> float | None:
     if words.request_rate is None:
         return None
     return checked_fraction("request_rate", words.request_rate, least=1e-9, most=1e6)
+
+
+def _prompts(words: Words) -> int | None:
+    return None if words.num_prompts is None else checked_integer("num_prompts", words.num_prompts, most=LARGEST_LENGTH)
 
 
 def _batching(words: Words, engine: EngineProfile) -> str:

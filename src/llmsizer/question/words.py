@@ -42,6 +42,7 @@ class Words:
     output_tokens: int | None = None
     concurrency: int | str | None = None
     request_rate: float | None = None
+    num_prompts: int | None = None
     prefix_cache_hit_rate: float = 0.0
     speculative: Mapping[str, Any] | str | None = None
     adapters: Mapping[str, Any] | None = None

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from llmsizer.core.explain import Provenance
 from llmsizer.cost.estimate import CostEstimate
+from llmsizer.report.nouns import SourceList
 from llmsizer.report.tables import Table
 from llmsizer.schema.price import Assumption, Offer, Rate
 
@@ -27,21 +30,22 @@ SHOWN = {
 def price_row(offer: Offer, rate: Rate) -> list[str]:
     """One dated price of an instance."""
     each = rate.hourly * 3600 / offer.accelerators
+    market = rate.market + (" (suspect)" if rate.suspect else "")
     return [
-        offer.id, offer.provider, offer.accelerator, str(offer.accelerators), rate.market + (" (suspect)" if rate.suspect else ""),
-        rate.region, rate.date, f"{rate.hourly * 3600:,.4g}", f"{each:,.4g}",
+        offer.id, offer.provider, offer.accelerator, str(offer.accelerators), market, rate.region, rate.date,
+        f"{rate.hourly * 3600:,.4g}", f"{each:,.4g}",
     ]  # fmt: skip
 
 
-def rate_table(offer: Offer) -> Table:
-    """All dated prices of an instance, newest first, with the source of each."""
+def rate_table(offer: Offer, sources: SourceList) -> Table:
+    """All dated prices of an instance, newest first, with the number of each one's source."""
     rates = sorted(offer.rates, key=lambda rate: (rate.first_day, rate.market), reverse=True)
     rows = [
         [rate.market, rate.region, rate.date, f"{rate.hourly * 3600:,.4f}", f"{rate.hourly * 3600 / offer.accelerators:,.4f}",
-         _rate_note(rate), str(rate.source)]
+         sources.mark(Provenance(rate.source), ""), _rate_note(rate)]
         for rate in rates
     ]  # fmt: skip
-    headers = ["market", "region", "date", "USD/h", "USD/h per device", "note", "source"]
+    headers = ["market", "region", "date", "USD/h", "USD/h per device", "source", "note"]
     return Table("Prices", headers, rows, right=(3, 4))
 
 
@@ -52,38 +56,37 @@ def _rate_note(rate: Rate) -> str:
     return "; ".join([*parts, *([rate.note] if rate.note else [])])
 
 
-def purchase_table(offer: Offer) -> Table:
+def purchase_table(offer: Offer, sources: SourceList) -> Table:
     """What a device costs to buy."""
     rows = []
     for rate in offer.rates:
         span = f"{rate.low:,.0f} to {rate.high:,.0f}" if rate.low is not None and rate.high is not None else ""
-        rows.append([rate.date, f"{rate.price:,.0f}", span, rate.note, f"{rate.source.tier}: {rate.source}"])
-    return Table("Purchase", ["date", "USD", "range", "note", "source"], rows, right=(1, 2))
+        rows.append([rate.date, f"{rate.price:,.0f}", span, sources.mark(Provenance(rate.source), ""), rate.note])
+    return Table("Purchase", ["date", "USD", "range", "source", "note"], rows, right=(1, 2))
 
 
-def assumption_table(defaults: Iterable[Assumption]) -> Table:
-    """The defaults of the cost model with what makes each plausible."""
-    from llmsizer.core.quantities import human
-
-    rows = [[each.id, human(each.number, each.unit), str(each.source)] for each in defaults]
-    return Table("Assumptions of the cost model", ["default", "value", "why"], rows, right=(1,))
+def assumption_table(defaults: Iterable[Assumption], sources: SourceList) -> Table:
+    """The defaults of the cost model with what each means and what makes it plausible."""
+    rows = [
+        [each.id, each.text, sources.mark(Provenance(replace(each.source, note="")), ""), each.source.note] for each in defaults
+    ]
+    return Table("Assumptions of the cost model", ["default", "value", "source", "meaning"], rows, right=(1,))
 
 
 def item_table(cost: Mapping[str, Any]) -> Table:
     """The line items of a cost (as plain data) and their sum. A star marks an assumption."""
     rows = [
-        [item["name"] + (" *" if item["assumption"] else ""), _amount(item["quantity"]), item["unit"], _amount(item["unit_price"]),
-         item["price_unit"], f"{item['usd_per_hour']:,.4f}" if item["usd_per_hour"] is not None
-         else f"depends on {item['depends_on']}"]
+        [item["name"] + (" *" if item["assumption"] else ""), _amount(item["quantity"]), item["unit"],
+         _amount(item["unit_price"]), item["price_unit"], _hourly(item["usd_per_hour"], f"depends on {item['depends_on']}")]
         for item in cost["items"]
     ]  # fmt: skip
-    whole = cost["usd_per_hour"]
-    rows.append(["total" + (" of what is known" if cost["depends_on"] else ""), "", "", "", "", _total(whole)])
+    known = "total of what is known" if cost["depends_on"] else "total"
+    rows.append([known, "", "", "", "", _hourly(cost["usd_per_hour"], "not known")])
     return Table("Cost", ["item", "quantity", "", "price", "", "USD/h"], rows, right=(1, 3, 5))
 
 
-def _total(whole: float | None) -> str:
-    return "not known" if whole is None else f"{whole:,.4f}"
+def _hourly(value: float | None, otherwise: str) -> str:
+    return otherwise if value is None else f"{value:,.4f}"
 
 
 def _amount(value: float | None) -> str:

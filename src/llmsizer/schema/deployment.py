@@ -107,6 +107,7 @@ class Case:
     draft: Draft | None = None
     concurrency: int | None = None
     request_rate: float | None = None
+    num_prompts: int | None = None
     batching: str = "in-flight"
     expert_skew: Fraction = 0.0
     calibration: Calibration | None = None

@@ -87,10 +87,13 @@ class IterationReplica(Replica):
         if self.run_end is not None:
             return None
         self._waiting_seen = len(self.waiting) + len(self.ready)
+        before = self.record.preemptions
         self._resume(now)
         chunks = self._mixed_chunks(now) if self.spec.policy == IN_FLIGHT else self._prompts_first(now)
+        # whoever could not come in at this step for another reason than seats and blocks may at the next
+        single = self._extra > 0 or self.record.preemptions > before or bool(self.ready)
         if chunks or self._batch:
-            self._begin(now, chunks)
+            self._begin(now, chunks, single)
         return None
 
     def _mixed_chunks(self, now: float) -> list[Chunk]:
@@ -153,11 +156,11 @@ class IterationReplica(Replica):
             wanted = self._more_blocks(request, count)
             while wanted > self.pool.available and request in self.running:
                 victim = self._victim()
-                self._preempt(victim, grown=self.spec.policy == IN_FLIGHT)
+                self._preempt(victim, grown=True)
                 chunks = [chunk for chunk in chunks if chunk[0] is not victim]
             if request in self.running:
                 self.pool.grow(request, wanted)
-                request.granted = request.computed + count
+                request.granted = max(request.granted, request.computed + count)
                 chunks.append((request, count))
                 budget -= count
         return chunks, budget
@@ -165,10 +168,13 @@ class IterationReplica(Replica):
     def _more_blocks(self, request: Request, count: int) -> int:
         if self.spec.reserve_tokens:
             return 0
-        return self.spec.blocks_of(request.computed + count) - self.spec.blocks_of(request.computed)
+        return max(self.spec.blocks_of(request.computed + count) - self.spec.blocks_of(request.granted), 0)
 
     def _admitted(self, budget: int, started: bool, now: float) -> list[Chunk]:
-        """First pieces (or the whole) of the prompts that wait, while seats, budget and blocks last."""
+        """First pieces (or the whole) of the prompts that wait, while seats, budget and blocks last.
+
+        In-flight batching takes blocks for a piece at a time, the others for the whole prompt: no
+        decode step could free any before the prompt is done."""
         chunks: list[Chunk] = []
         spec = self.spec
         while self.waiting and not self.ready and budget > 0 and len(self.running) < spec.max_num_seqs:
@@ -179,12 +185,13 @@ class IterationReplica(Replica):
                 count = min(count, budget)
             elif count > budget and (chunks or started):
                 break
-            blocks = spec.blocks_of(max(computed + count, spec.reserve_tokens))
+            granted = computed + count if spec.policy == IN_FLIGHT else request.target
+            blocks = spec.blocks_of(max(granted, spec.reserve_tokens))
             wanted, room = self.pool.needed_and_room(request, blocks)
             if wanted > room - (spec.watermark_blocks if self.running else 0):
                 break
             heappop(self.waiting)
-            self._admit(request, computed, count, wanted, now)
+            self._admit(request, computed, granted, wanted, now)
             chunks.append((request, count))
             budget -= count
         return chunks
@@ -196,17 +203,17 @@ class IterationReplica(Replica):
             return int(min(request.given_hit * request.input_tokens, request.target - 1) / size + 1e-9) * size
         return self.pool.cached_blocks(request) * size
 
-    def _admit(self, request: Request, computed: int, count: int, wanted: int, now: float) -> None:
+    def _admit(self, request: Request, computed: int, granted: int, wanted: int, now: float) -> None:
         if request.admitted < 0:
             request.admitted = now
             request.cached_tokens = computed
         self.pool.attach(request)
         self.pool.grow(request, wanted)
-        request.computed, request.granted = computed, computed + count
+        request.computed, request.granted = computed, granted
         self.running[request] = None
         self.prefilling.append(request)
 
-    def _begin(self, now: float, chunks: list[Chunk]) -> None:
+    def _begin(self, now: float, chunks: list[Chunk], single: bool) -> None:
         context = self.context_sum / self.decoding if self._batch else 0.0
         self._start, self._chunks = now, chunks
         if chunks:
@@ -216,7 +223,7 @@ class IterationReplica(Replica):
             self._first, self._growth, self._steps = self.clock.mixed(self._batch, context, tokens, cached, done), 0.0, 1
         else:
             self._first, self._growth, most = self.clock.decode_run(self._batch, context)
-            self._steps = 1 if self._extra else self._affordable(min(most, self._next_end()))
+            self._steps = 1 if single else self._affordable(min(most, self._next_end()))
         self._first += self._extra
         self._extra = 0.0
         self.run_end = now + self._time_of(self._steps)

@@ -17,14 +17,18 @@ from llmsizer.core.quantities import Count, Fraction, PerSecond, Seconds, Tokens
 from llmsizer.formulas.serving import (
     batch_rate,
     batch_seen,
+    burst_seconds,
     cached_tokens,
     chunk_context,
     chunk_tokens,
     decode_context,
     decode_seconds,
     decode_steps,
+    delayed_seconds,
     end_to_end_seconds,
+    finite_run_seconds,
     first_token_seconds,
+    half_of,
     interrupted_step_seconds,
     largest_tokens,
     mean_step_seconds,
@@ -154,7 +158,7 @@ class Serving:
         moment = self._settle(running)
         rate = running_rate(running, moment.ttft_seconds, moment.decode_seconds)
         wait = waiting_seconds(concurrency, running, rate)
-        return self._steady(moment, running, plain(concurrency) - plain(running), rate, wait)
+        return self._steady(moment, running, plain(concurrency) - plain(running), rate, wait, concurrency)
 
     def _settle(self, running: Any) -> Moment:
         """The moment whose number of others is the one it leads to."""
@@ -213,14 +217,36 @@ class Serving:
         running = minimum(concurrency, cap) if concurrency is not None else plain(others) + 1.0
         rate = running_rate(running, moment.ttft_seconds, moment.decode_seconds)
         wait = waiting_seconds(concurrency, running, rate) if concurrency is not None else 0.0
-        return self._steady(moment, running, (concurrency or running) - running, rate, wait)
+        return self._steady(moment, running, (concurrency or running) - running, rate, wait, concurrency)
 
-    def _steady(self, moment: Moment, running: Count, waiting: Any, rate: PerSecond, wait: Seconds) -> Steady:
-        ttft = moment.ttft_seconds if not _some(waiting) else moment.ttft_seconds + wait
+    def _steady(self, moment: Moment, running: Count, waiting: Any, rate: PerSecond, wait: Seconds,
+                concurrency: Any = None) -> Steady:  # fmt: skip
+        ttft = moment.ttft_seconds if not _some(waiting) else delayed_seconds(moment.ttft_seconds, wait)
+        if self.case.num_prompts is not None and concurrency is not None:
+            ttft = finite_run_seconds(ttft, self._burst_seconds(running), running, self._prompts_of_rank(concurrency))
         tpot = token_seconds(moment.step_seconds, self.speculation.tokens_per_step)
         e2e = end_to_end_seconds(ttft, self.case.workload.output_tokens, tpot)
         return Steady(moment, running, waiting, rate, named(ttft, "ttft_seconds"), named(tpot, "tpot_seconds"),
                       named(e2e, "e2e_seconds"))  # fmt: skip
+
+
+    def _prompts_of_rank(self, concurrency: Any) -> Any:
+        """Prompts of a finite run that come to one attention rank, at least as many as are in flight."""
+        share = plain(self.case.num_prompts) / plain(self.case.parallel.data_parallel_size)
+        return maximum(share, plain(concurrency))
+
+    def _burst_seconds(self, running: Count) -> Seconds:
+        """Mean time to first token when a run starts and all prompts come at once."""
+        decoding = half_of(running)
+        budget = self._budget(decoding if self.case.batching == "in-flight" else 0.0)
+        whole = prompt_tokens_of(self.prompt, running)
+        passes = prefill_passes(whole, largest_tokens(budget, chunk_tokens(self.prompt, prefill_passes(self.prompt, budget))))
+        tokens = chunk_tokens(whole, passes)
+        step = Step(
+            decode_batch=decoding if self.case.batching == "in-flight" else 0.0, decode_context=self.context,
+            prefill_tokens=tokens, prefill_context=self.cached, prefill_sequences=prompts_of_tokens(tokens, self.prompt),
+        )  # fmt: skip
+        return burst_seconds(self.case.engine.front_end, passes, self.clock.seconds(step))
 
 
 def _some(number: Any) -> bool:

@@ -88,17 +88,20 @@ def rank_demand(case: Case, memory: MemoryEstimate) -> tuple[Any, Any]:
 def speed_estimate(case: Case, memory: MemoryEstimate, others: float | None = None) -> SpeedEstimate:
     """The speed of a case that fits; ``others`` replays a settled steady state on Values."""
     clock = StepClock(case)
+    return _estimate(case, clock, steady_state(case, memory, clock, others))
+
+
+def steady_state(case: Case, memory: MemoryEstimate, clock: StepClock, others: float | None = None) -> Steady:
+    """The steady state of one attention rank under the load that the case asks for."""
     serving = Serving(case, clock)
     concurrency, cap = rank_demand(case, memory)
     if others is not None:
-        steady = serving.replay(settled_leaf(others), concurrency, cap)
-    elif case.batching == "static":
-        steady = serving.static(concurrency if concurrency is not None else cap)
-    elif case.request_rate is not None:
-        steady = serving.open(case.request_rate / plain(case.parallel.data_parallel_size), cap, concurrency)
-    else:
-        steady = serving.closed(concurrency if concurrency is not None else 1.0, cap)
-    return _estimate(case, clock, steady)
+        return serving.replay(settled_leaf(others), concurrency, cap)
+    if case.batching == "static":
+        return serving.static(concurrency if concurrency is not None else 1.0)
+    if case.request_rate is not None:
+        return serving.open(case.request_rate / plain(case.parallel.data_parallel_size), cap, concurrency)
+    return serving.closed(concurrency if concurrency is not None else 1.0, cap)
 
 
 def _estimate(case: Case, clock: StepClock, steady: Steady) -> SpeedEstimate:

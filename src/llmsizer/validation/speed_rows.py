@@ -7,6 +7,7 @@ lengths that were really drawn, maximum load with as many requests as the engine
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from llmsizer.catalog.catalog import Catalog, load_catalog
@@ -14,10 +15,14 @@ from llmsizer.core.errors import LlmsizerError
 from llmsizer.core.explain import plain
 from llmsizer.question.ask import ask
 from llmsizer.question.words import Words
+from llmsizer.schema.deployment import Case
 from llmsizer.sizing.estimate import Estimate
 from llmsizer.validation.measurements import measured_rows
 from llmsizer.validation.statistics import ErrorRow
 
+# Benchmarks at a fixed concurrency send this many prompts for each sequence in flight, where they
+# do not say otherwise (InferenceX; vllm bench serve in the guides).
+PROMPTS_PER_SEQUENCE = 10
 # A first token this many times later than an idle engine's comes from a queue, not from the model.
 QUEUE_BOUND_SECONDS = 4.0
 
@@ -32,21 +37,25 @@ def speed_errors(catalog: Catalog | None = None, calibration: str = "auto") -> l
         except LlmsizerError:
             continue
         if estimate.speed is not None:
-            errors += row_errors(row, estimate)
+            errors += row_errors(row, estimate.case, answer_of(estimate))
     return errors
 
 
 def estimate_of(row: Mapping[str, Any], catalog: Catalog, calibration: str = "auto") -> Estimate:
     """The estimate of a measured deployment."""
+    return ask(words_of(row, catalog, calibration), catalog)
+
+
+def words_of(row: Mapping[str, Any], catalog: Catalog, calibration: str = "auto") -> Words:
+    """The question that a measured row answers."""
     words = dict(row["words"])
     if row.get("lengths") == "0.8-1.0":
         words["input_tokens"] = round(0.9 * words["input_tokens"])
         words["output_tokens"] = max(2, round(0.9 * words["output_tokens"]))
     words |= _demand(row)
     words["max_model_len"] = _length(row, words, catalog)
-    asked = Words(model=row["model"], hardware=row["hardware"], engine=_engine(row), calibration=calibration,
-                  ignore_memory=row["kind"] != "offline_throughput", **words)  # fmt: skip
-    return ask(asked, catalog)
+    return Words(model=row["model"], hardware=row["hardware"], engine=_engine(row), calibration=calibration,
+                 ignore_memory=row["kind"] != "offline_throughput", **words)  # fmt: skip
 
 
 def _length(row: Mapping[str, Any], words: Mapping[str, Any], catalog: Catalog) -> int:
@@ -62,7 +71,8 @@ def _demand(row: Mapping[str, Any]) -> dict[str, Any]:
     if row["kind"] in {"decode_latency", "prefill_latency"}:
         return {"batching": "static", "concurrency": 1}
     if row.get("concurrency") is not None:
-        return {"concurrency": int(row["concurrency"])}
+        prompts = row.get("num_prompts", PROMPTS_PER_SEQUENCE * int(row["concurrency"]))
+        return {"concurrency": int(row["concurrency"]), "num_prompts": int(prompts)}
     return {"concurrency": "max"}
 
 
@@ -71,13 +81,28 @@ def _engine(row: Mapping[str, Any]) -> str:
     return f"{row['engine']}@{version}" if version else str(row["engine"])
 
 
-def row_errors(row: Mapping[str, Any], estimate: Estimate) -> Iterator[ErrorRow]:
-    """The comparisons a row allows."""
-    kind, measured, speed = row["kind"], row["measured"], estimate.speed
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is compared: mean times of a request, and generated tokens per second of a replica."""
+
+    ttft: float
+    tpot: float
+    output_rate: float
+
+
+def answer_of(estimate: Estimate) -> Answer:
+    """The compared figures of an estimate."""
+    speed = estimate.speed
     assert speed is not None
-    ttft, tpot = float(plain(speed.latency.ttft_seconds)), float(plain(speed.latency.tpot_seconds))
-    engine_ttft = ttft - float(plain(estimate.case.engine.front_end))
-    output = float(plain(estimate.case.workload.output_tokens))
+    latency, rates = speed.latency, speed.throughput
+    return Answer(plain(latency.ttft_seconds), plain(latency.tpot_seconds), plain(rates.output_tokens_per_second))
+
+
+def row_errors(row: Mapping[str, Any], case: Case, answer: Answer) -> Iterator[ErrorRow]:
+    """The comparisons a row allows."""
+    kind, measured, ttft, tpot = row["kind"], row["measured"], answer.ttft, answer.tpot
+    engine_ttft = ttft - float(plain(case.engine.front_end))
+    output = float(plain(case.workload.output_tokens))
     if kind == "decode_latency":
         yield _error(row, "latency of a batch of 1 to 8", *_token_time(row, engine_ttft, tpot, output))
     elif kind == "prefill_latency":
@@ -87,7 +112,7 @@ def row_errors(row: Mapping[str, Any], estimate: Estimate) -> Iterator[ErrorRow]
     elif row.get("batch") is not None:
         yield _error(row, "throughput of a static batch", *_token_time(row, engine_ttft, tpot, output))
     elif "output_tok_s" in measured:
-        rate = float(plain(speed.throughput.output_tokens_per_second)) * replicas(row, estimate)
+        rate = answer.output_rate * replicas(row, case)
         yield _error(row, "throughput at maximum load", rate, measured["output_tok_s"])
 
 
@@ -102,9 +127,9 @@ def _load_errors(row: Mapping[str, Any], ttft: float, tpot: float) -> Iterator[E
         yield _error(row, "TTFT under load" + bound, ttft, first / 1e3)
 
 
-def replicas(row: Mapping[str, Any], estimate: Estimate) -> int:
+def replicas(row: Mapping[str, Any], case: Case) -> int:
     """Replicas of a run on more devices than one replica takes."""
-    return int(row.get("devices", estimate.case.parallel.devices)) // estimate.case.parallel.devices
+    return int(row.get("devices", case.parallel.devices)) // case.parallel.devices
 
 
 def _token_time(row: Mapping[str, Any], ttft: float, tpot: float, output: float) -> tuple[float, float]:

@@ -85,7 +85,7 @@ def table_rows(tables: Iterable[KernelTable], devices: Mapping[str, MeasuredDevi
     """The rows of published tables with all experts on one rank and balanced routing.
 
     Of each engine and format one kernel: engines choose among kernels by rules that the tables do not
-    tell, so of those with at least half as many rows as the largest the newest is taken.
+    tell, so the newest is taken that runs gated experts, and of those the one with the most rows.
     """
     found: dict[tuple[str, str, str], list[tuple[tuple[int, ...], Rows]]] = defaultdict(list)
     for table in tables:
@@ -100,8 +100,7 @@ def table_rows(tables: Iterable[KernelTable], devices: Mapping[str, MeasuredDevi
 
 
 def _chosen(candidates: list[tuple[tuple[int, ...], Rows]]) -> Rows:
-    most = max(len(rows) for _, rows in candidates)
-    return max((one for one in candidates if len(one[1]) >= most / 2), key=lambda one: (one[0], len(one[1])))[1]
+    return max(candidates, key=lambda one: (_UNGATED not in one[1].kernel, one[0], len(one[1])))[1]
 
 
 def _kernels(table: KernelTable) -> Iterator[tuple[str, str, Mapping[str, Any]]]:

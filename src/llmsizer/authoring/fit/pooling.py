@@ -15,7 +15,8 @@ from llmsizer.authoring.fit.least_squares import (
 )
 from llmsizer.authoring.fit.rows import FOLDS, Rows, joined
 
-MOST_ROWS = 3000
+# Rows that a fit takes: at most of one part, and of all parts together.
+MOST_ROWS, MOST_ROWS_TOGETHER = 3000, 15_000
 # With fewer rows than this in all its parts a curve only rescales the generic one.
 FEWEST_ROWS = 150
 # A finer curve is kept when it takes the median or the 90th percentile of the error to this share of the coarser one's.
@@ -47,8 +48,9 @@ class Fitter:
     parameters: Sequence[Parameter]
 
     def fit(self, parts: Sequence[Rows], fixed: Mapping[str, float] | None = None) -> dict[str, float]:
-        """The parameters that fit some rows best; every part weighs at most ``MOST_ROWS``."""
-        inputs, seconds = joined([part.sample(MOST_ROWS) for part in parts])
+        """The parameters that fit some rows best; large parts weigh alike."""
+        most = min(MOST_ROWS, MOST_ROWS_TOGETHER // len(parts))
+        inputs, seconds = joined([part.sample(most) for part in parts])
         return fit_parameters(self.equation, inputs, seconds, self.parameters, fixed)
 
     def errors(self, parts: Sequence[Rows], values: Mapping[str, float]) -> ErrorSummary:

@@ -1,0 +1,86 @@
+"""Engine-level times fitted to end-to-end rows: what a step costs besides its kernels.
+
+With the kernel curves held fixed, each group of rows (an engine over a range of versions) sets four
+figures: small kernels per layer, host time per step and per sequence, and the front end before the
+first token. Only rows marked ``fit`` take part.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from llmsizer.catalog.catalog import Catalog
+from llmsizer.core.errors import LlmsizerError
+from llmsizer.core.explain import plain
+from llmsizer.question.ask import with_concurrency
+from llmsizer.question.resolve import resolve
+from llmsizer.schema.deployment import Case
+from llmsizer.sizing.memory import MemoryEstimate, memory_estimate
+from llmsizer.sizing.speed import steady_state
+from llmsizer.sizing.step_time import StepClock
+from llmsizer.validation.speed_rows import Answer, row_errors, words_of
+
+# Limits of each figure in seconds; the lower ones stand for nothing at all.
+LIMITS = {
+    "layer_seconds": (1e-7, 3e-4),
+    "host_step_seconds": (1e-6, 3e-2),
+    "host_sequence_seconds": (1e-8, 5e-4),
+    "front_end": (1e-4, 1.0),
+}
+STARTS = {"layer_seconds": 2e-5, "host_step_seconds": 1e-3, "host_sequence_seconds": 5e-6, "front_end": 0.05}
+ROBUST_SCALE = 0.1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FitRow:
+    """A measured row with everything that does not depend on the fitted figures."""
+
+    row: Mapping[str, Any]
+    case: Case
+    memory: MemoryEstimate
+
+
+def prepared(rows: Sequence[Mapping[str, Any]], catalog: Catalog) -> list[FitRow]:
+    """The rows that the catalog can answer, resolved."""
+    found = []
+    for row in rows:
+        try:
+            words = words_of(row, catalog)
+            case = resolve(words, catalog).case
+            memory = memory_estimate(case)
+            if memory.fits or words.ignore_memory:
+                found.append(FitRow(row, with_concurrency(case, words, memory), memory))
+        except LlmsizerError:
+            continue
+    return found
+
+
+def logarithms(fit_row: FitRow, figures: Mapping[str, float]) -> dict[str, float]:
+    """ln(estimate / measured) of each comparison of a row under some engine figures."""
+    import math
+
+    case = replace(fit_row.case, engine=replace(fit_row.case.engine, **figures))
+    steady = steady_state(case, fit_row.memory, StepClock(case))
+    rate = float(plain(steady.rate)) * case.parallel.data_parallel_size * float(plain(case.workload.output_tokens))
+    answer = Answer(float(plain(steady.ttft_seconds)), float(plain(steady.tpot_seconds)), rate)
+    return {error.quantity: math.log(error.estimate / error.measured) for error in row_errors(fit_row.row, case, answer)}
+
+
+def fit_engine(rows: Sequence[FitRow], quantities: Sequence[str], names: Sequence[str] = tuple(LIMITS)) -> dict[str, float]:
+    """The figures that bring the estimates of some rows closest to their measurements."""
+    import numpy as np
+
+    optimize = importlib.import_module("scipy.optimize")
+
+    def residual(logs: Any) -> Any:
+        figures = dict(zip(names, np.exp(logs).tolist(), strict=True))
+        return np.array([logs for row in rows for name, logs in logarithms(row, figures).items() if name in quantities])
+
+    limits = np.log([LIMITS[name] for name in names]).T
+    start = np.log([STARTS[name] for name in names])
+    found = optimize.least_squares(residual, start, bounds=(limits[0], limits[1]), loss="soft_l1", f_scale=ROBUST_SCALE,
+                                   max_nfev=25, diff_step=0.05)  # fmt: skip
+    return dict(zip(names, np.exp(found.x).tolist(), strict=True))

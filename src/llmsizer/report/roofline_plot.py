@@ -1,0 +1,73 @@
+"""The roofline of a device with the operations of an estimate on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from llmsizer.core.errors import InvalidQuestion, LlmsizerError
+from llmsizer.core.explain import plain
+from llmsizer.report.memory import heading
+from llmsizer.sizing.estimate import Estimate
+from llmsizer.sizing.speed import Phase
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
+COLOURS = {"prefill": "#D55E00", "decode": "#0072B2"}
+
+
+def draw_roofline(estimate: Estimate, path: Path) -> None:
+    """Draws peak and bandwidth of the device, and every operation at its intensity and rate.
+
+    Needs matplotlib (``pip install 'llmsizer[plot]'``). Raises LlmsizerError where it is missing or the file
+    cannot be written.
+    """
+    if path.suffix not in {".svg", ".png", ".pdf"}:
+        raise InvalidQuestion(f"--plot: '{path.name[:60]}' must end in .svg, .png or .pdf")
+    figure = _figure(estimate)
+    try:
+        figure.savefig(path, bbox_inches="tight", metadata={"Date": None} if path.suffix == ".svg" else None)
+    except OSError as error:
+        raise LlmsizerError(f"--plot: {path} cannot be written: {error.strerror}") from error
+
+
+def _figure(estimate: Estimate) -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise LlmsizerError("--plot needs matplotlib", "pip install 'llmsizer[plot]'") from error
+    speed = estimate.speed
+    assert speed is not None
+    figure = Figure(figsize=(8, 5))
+    axes = figure.subplots()
+    bandwidth = float(plain(estimate.case.accelerator.memory_bandwidth))
+    peaks = {name: float(plain(getattr(speed, name).ridge_point_flop_per_byte)) * bandwidth for name in COLOURS}
+    _roof(axes, bandwidth, peaks)
+    for name, colour in COLOURS.items():
+        _operations(axes, getattr(speed, name), name, colour)
+    axes.set(xscale="log", yscale="log", xlabel="arithmetic intensity (FLOP/byte)", ylabel="rate of one device (FLOP/s)")
+    axes.set_title(heading(estimate), fontsize=9)
+    axes.grid(True, which="major", alpha=0.3)
+    axes.legend(fontsize=8, frameon=False, loc="lower right")
+    return figure
+
+
+def _roof(axes: Any, bandwidth: float, peaks: dict[str, float]) -> None:
+    low, high = 0.5, 2e4
+    for peak in sorted(set(peaks.values())):
+        ridge = peak / bandwidth
+        axes.plot([low, ridge, high], [low * bandwidth, peak, peak], color="#555555", linewidth=1.2)
+        axes.annotate(f"{peak / 1e12:,.0f} TFLOP/s", (high, peak), ha="right", va="bottom", fontsize=8)
+    axes.annotate(f"{bandwidth / 1e12:,.2f} TB/s", (low * 1.5, low * 1.5 * bandwidth), rotation=32, fontsize=8, va="bottom")
+
+
+def _operations(axes: Any, phase: Phase, name: str, colour: str) -> None:
+    shown = [each for each in phase.operations if each["flop"] > 0]
+    axes.scatter(
+        [each["intensity_flop_per_byte"] for each in shown],
+        [each["flop"] / each["seconds"] for each in shown],
+        s=[20 + 400 * each["share"] for each in shown],
+        color=colour, alpha=0.7, label=f"{name} (area: share of the step)",
+    )  # fmt: skip
+    for each in sorted(shown, key=lambda each: -float(each["share"]))[:4]:
+        place = (each["intensity_flop_per_byte"], each["flop"] / each["seconds"])
+        axes.annotate(each["name"], place, fontsize=7, textcoords="offset points", xytext=(6, -8))

@@ -1,0 +1,21 @@
+"""Renews everything generated in the documents: ``python tests/docs/refresh.py``; then read the difference."""
+
+from __future__ import annotations
+
+from documents import DOCUMENTS, TOP, rewritten
+from reference import command_reference
+
+
+def main() -> None:
+    reference = TOP / "docs" / "commands.md"
+    reference.write_text(command_reference(), encoding="utf-8")
+    for file in DOCUMENTS:
+        before = file.read_text(encoding="utf-8")
+        after = rewritten(before)
+        if after != before:
+            file.write_text(after, encoding="utf-8")
+            print(f"renewed: {file.relative_to(TOP)}")
+
+
+if __name__ == "__main__":
+    main()
