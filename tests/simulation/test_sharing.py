@@ -85,7 +85,9 @@ def test_hit_rate_falls_once_the_prefixes_exceed_the_cache():
 
 def test_a_given_hit_rate_saves_computation_and_can_be_switched_off():
     traffic = simple_traffic(ClosedLoop(concurrency=4), 1000, 20, HitRate(rate=0.5))
-    on, off = (simulate(traffic, EngineSpec(steps=Linear(), kv_blocks=2000, prefix_caching=c), num_prompts=50) for c in (True, False))
+    on, off = (
+        simulate(traffic, EngineSpec(steps=Linear(), kv_blocks=2000, prefix_caching=c), num_prompts=50) for c in (True, False)
+    )
     assert on.summary().prefix_hit_rate == pytest.approx(0.496)
     assert off.summary().prefix_hit_rate == 0
     assert on.summary().ttft.mean < off.summary().ttft.mean

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
 from llmsizer.catalog.catalog import Catalog, load_catalog
-from llmsizer.core.explain import plain
+from llmsizer.catalog.spread import spread
+from llmsizer.core.explain import TIERS, plain
 from llmsizer.question.resolve import Resolved, resolve
 from llmsizer.question.words import Words
 from llmsizer.schema.accelerator import Accelerator
 from llmsizer.schema.deployment import Case
 from llmsizer.schema.model import Model
-from llmsizer.sizing.estimate import Estimate, memory_evidence
-from llmsizer.sizing.speed import speed_estimate
+from llmsizer.sizing.estimate import Estimate, Evidence, memory_evidence
 from llmsizer.sizing.memory import MemoryEstimate, memory_estimate, whole_sequences
+from llmsizer.sizing.speed import SpeedEstimate, speed_estimate
 
 
 def ask(words: Words, catalog: Catalog | None = None) -> Estimate:
@@ -29,7 +31,7 @@ def ask(words: Words, catalog: Catalog | None = None) -> Estimate:
         case=case,
         memory=memory,
         speed=speed,
-        evidence=memory_evidence(resolved.case, memory_interval(resolved.case, memory)),
+        evidence=evidence_of(case, memory, speed),
         notes=tuple(notes),
     )
 
@@ -41,6 +43,31 @@ def with_concurrency(case: Case, words: Words, memory: MemoryEstimate) -> Case:
     ranks = case.parallel.data_parallel_size
     most = min(whole_sequences(memory.running_sequences), int(case.max_num_seqs) * ranks)
     return replace(case, concurrency=max(1, most))
+
+
+def evidence_of(case: Case, memory: MemoryEstimate, speed: SpeedEstimate | None) -> Evidence:
+    """How far the estimate may be trusted: the worst tier among what it rests on, and 80 % intervals."""
+    evidence = memory_evidence(case, memory_interval(case, memory))
+    if speed is None or case.calibration is None:
+        return evidence
+    tiers = [(evidence.tier, evidence.weakest)]
+    tiers += [(curve.tier, f"calibration of {curve.family} in {curve.format}") for curve in case.calibration.used()]
+    tiers += [(case.engine.provenance.of(name).tier, f"{name} of {case.engine.title}") for name in ENGINE_TIMES]
+    tier, weakest = max(tiers, key=lambda pair: TIERS.index(pair[0]))
+    engine = case.engine.id
+    return replace(
+        evidence, tier=tier, weakest=weakest,
+        ttft_interval_seconds=_interval(speed.latency.ttft_seconds, spread("ttft", engine, tier)),
+        tpot_interval_seconds=_interval(speed.latency.tpot_seconds, spread("tpot", engine, tier)),
+    )  # fmt: skip
+
+
+ENGINE_TIMES = ("layer_seconds", "host_step_seconds", "front_end")
+
+
+def _interval(value: Any, logarithms: tuple[float, float]) -> tuple[float, float]:
+    number = float(plain(value))
+    return number * math.exp(logarithms[0]), number * math.exp(logarithms[1])
 
 
 def memory_interval(case: Case, memory: MemoryEstimate) -> tuple[float, float] | None:

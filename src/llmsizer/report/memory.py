@@ -87,10 +87,16 @@ def evidence_lines(estimate: Estimate) -> list[str]:
     """How far the figures may be trusted."""
     evidence = estimate.evidence
     weakest = f" (weakest: {evidence.weakest})" if evidence.weakest else ""
-    line = f"Trust       {evidence.tier}{weakest}"
+    line = f"Trust       {evidence.tier}{weakest}; 8 of 10 measurements lie in: "
     if evidence.memory_interval_bytes is not None:
         low, high = (size / GIB for size in evidence.memory_interval_bytes)
-        line += f"; KV cache {low:,.1f} to {high:,.1f} GiB in 8 of 10 cases"
+        line += f"KV cache {low:,.1f} to {high:,.1f} GiB"
+    if evidence.tpot_interval_seconds is not None and evidence.ttft_interval_seconds is not None:
+        first, token = evidence.ttft_interval_seconds, evidence.tpot_interval_seconds
+        line += (
+            f"; first token {1e3 * first[0]:,.0f} to {1e3 * first[1]:,.0f} ms, "
+            f"{1e3 * token[0]:,.1f} to {1e3 * token[1]:,.1f} ms a token"
+        )
     return [line]
 
 

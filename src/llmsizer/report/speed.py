@@ -66,14 +66,17 @@ def operations_table(phase: Phase, title: str) -> Table:
     """The kernels of a step, largest first."""
     rows = [
         [
-            each["name"], f"{each['layers']:,.0f}", human(each["flop"], "FLOP"), human(each["bytes"], "byte"),
-            f"{each['intensity_flop_per_byte']:,.0f}", each["bound"], f"{1e3 * each['seconds']:,.3f}",
-            f"{100 * each['share']:.1f} %",
+            each["name"], _digits(each["flop"] / 1e9), _digits(each["bytes"] / 1e6), f"{each['intensity_flop_per_byte']:,.0f}",
+            each["bound"], f"{1e3 * each['seconds']:,.3f}", f"{100 * each['share']:.1f}",
         ]
         for each in phase.operations
     ]  # fmt: skip
-    headers = ["operation", "layers", "work", "traffic", "FLOP/byte", "bound", "ms", "share"]
-    return Table(title, headers, rows, right=(1, 2, 3, 4, 6, 7))
+    headers = ["operation (all layers)", "GFLOP", "MB", "FLOP/B", "bound", "ms", "%"]
+    return Table(title, headers, rows, right=(1, 2, 3, 5, 6))
+
+
+def _digits(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def seconds(value: object) -> str:

@@ -89,8 +89,8 @@ class BatchReplica(Replica):
             if answer > done:
                 end, tokens = float(ends[answer - 1]), (size - place) * (answer - done)
                 self.record.interval(start, end, size, size - place, waiting, used, tokens)
-                for step in times[done:answer].tolist():
-                    self.record.gap(step, 0.0, 1, size - place)
+                for moment, step in zip(ends[done:answer].tolist(), times[done:answer].tolist(), strict=True):
+                    self.record.gap(moment, step, 0.0, 1, size - place)
                 done, start = answer, end
 
     def complete(self) -> None:

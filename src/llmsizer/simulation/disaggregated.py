@@ -40,7 +40,9 @@ class KvTransfer:
 class _Handover:
     """Moves requests from prefill to decode replicas."""
 
-    def __init__(self, cluster: Cluster, senders: Sequence[Replica], receivers: Sequence[Replica], transfer: KvTransfer) -> None:
+    def __init__(
+        self, cluster: Cluster, senders: Sequence[Replica], receivers: Sequence[Replica], transfer: KvTransfer
+    ) -> None:
         self.cluster, self.transfer = cluster, transfer
         self.router = Router(LEAST_LOADED, receivers)
         self.free_at = {sender.index: 0.0 for sender in senders}

@@ -28,25 +28,27 @@ class Recorder:
         self.intervals.extend((start, end, running, decoding, waiting, used, tokens))
         self.output_tokens += tokens
 
-    def gap(self, first: float, growth: float, steps: int, sequences: int) -> None:
-        """Gaps between a sequence's tokens: ``first``, ``first + growth``, … once for each sequence."""
+    def gap(self, now: float, first: float, growth: float, steps: int, sequences: int) -> None:
+        """Gaps between a sequence's tokens, the last of which ended now: ``first``, ``first + growth``, …
+        once for each sequence."""
         if sequences and steps:
-            self.gaps.extend((first, growth, steps, sequences))
+            self.gaps.extend((now, first, growth, steps, sequences))
 
     def timeline(self) -> dict[str, NDArray[np.float64]]:
         """The intervals as one array for each column."""
         import numpy as np
 
-        table = np.frombuffer(self.intervals, dtype=float).reshape(-1, len(INTERVAL)) if self.intervals else np.empty((0, len(INTERVAL)))
+        width = len(INTERVAL)
+        table = np.frombuffer(self.intervals, dtype=float).reshape(-1, width) if self.intervals else np.empty((0, width))
         return {name: table[:, place].copy() for place, name in enumerate(INTERVAL)}
 
-    def token_gaps(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Every gap between tokens, with how many sequences had it."""
+    def token_gaps(self, start: float, end: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The gaps between tokens in a stretch of time, with how many sequences had each."""
         import numpy as np
 
-        if not self.gaps:
-            return np.empty(0), np.empty(0)
-        first, growth, steps, sequences = np.frombuffer(self.gaps, dtype=float).reshape(-1, 4).T
+        table = np.frombuffer(self.gaps, dtype=float).reshape(-1, 5) if self.gaps else np.empty((0, 5))
+        inside = table[(table[:, 0] > start) & (table[:, 0] <= end)]
+        _, first, growth, steps, sequences = inside.T
         counts: Any = steps.astype(int)
         place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         return np.repeat(first, counts) + np.repeat(growth, counts) * place, np.repeat(sequences, counts)

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 from llmsizer.core.errors import InvalidQuestion
 from llmsizer.schema.lengths import LengthPairs
-from llmsizer.schema.workload import ClosedLoop, Conversation, HitRate, OpenLoop, PrefixGroups, RequestClass, TraceTimes, Traffic
+from llmsizer.schema.workload import (
+    ClosedLoop,
+    Conversation,
+    HitRate,
+    OpenLoop,
+    PrefixGroups,
+    RequestClass,
+    TraceTimes,
+    Traffic,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +26,9 @@ if TYPE_CHECKING:
     from llmsizer.simulation.blocks import Segment
 
 Piece = tuple[Hashable, int]
+
+# Gaps that vary less than this share of their mean are drawn as even.
+EVEN = 1e-6
 
 
 class Request:
@@ -206,7 +218,7 @@ class Source:
 
         mean = len(self.requests) / len(self.sessions) / arrivals.requests_per_second
         size = len(self.sessions)
-        if arrivals.variation == 0:
+        if arrivals.variation < EVEN:
             return [mean * (place + 1) for place in range(size)]
         shape = arrivals.variation**-2
         gaps = self.draws.arrivals.gamma(shape, mean / shape, size=size)

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from llmsizer.schema.workload import Targets
-from llmsizer.simulation.recording import INTERVAL, Recorder
+from llmsizer.simulation.recording import Recorder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 PERCENTILES = (50, 90, 95, 99)
+_ROW = (
+    "session", "turn", "priority", "input_tokens", "output_tokens", "sent_seconds", "queued_seconds", "admitted_seconds",
+    "first_token_seconds", "finished_seconds", "cached_tokens", "preemptions", "replica", "result_cached",
+)  # fmt: skip
+HEADERS = ("request", "class", *_ROW, "ttft_seconds", "tpot_seconds", "e2e_seconds", "good")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +41,8 @@ class Summary:
 
     Rates are per second over ``duration_seconds``; ``goodput_requests_per_second`` counts requests
     that met all their targets. ``ttft`` runs from sending a request to its first token, ``tpot`` is
-    (E2E − TTFT) / (output tokens − 1), ``itl`` every gap between two tokens, ``queue`` from the
-    engine's queue to the first step. ``running`` and the KV figures are means over time and replicas.
+    (E2E − TTFT) / (output tokens − 1), ``itl`` every gap between two tokens (of all classes
+    together, else None), ``queue`` from the engine's queue to the first step. ``running`` and the KV figures are means over time and replicas.
     """
 
     requests: int
@@ -126,7 +131,7 @@ class SimulationResult:
 
         chosen = self._of_class(kind)
         start, end = float(self.requests["sent_seconds"].min()), float(self.requests["finished_seconds"].max())
-        return self._summary(chosen, chosen, start, end, np.sum(self.requests["delivered_tokens"][chosen]))
+        return self._summary(chosen, chosen, (start, end), float(np.sum(self.requests["delivered_tokens"][chosen])), kind)
 
     def steady(self, kind: str | None = None) -> Summary | None:
         """The part after the start burst and before the tail: latencies of the requests sent in it,
@@ -142,7 +147,7 @@ class SimulationResult:
         ended = (self.requests["finished_seconds"] > start) & (self.requests["finished_seconds"] <= end) & self._of_class(kind)
         if end <= start or not sent.any():
             return None
-        return self._summary(sent, ended, start, end, self._tokens_between(start, end) if kind is None else None)
+        return self._summary(sent, ended, (start, end), self._tokens_between(start, end) if kind is None else None, kind)
 
     def _of_class(self, kind: str | None) -> NDArray[np.bool_]:
         import numpy as np
@@ -155,10 +160,11 @@ class SimulationResult:
             raise UnknownName("class of requests", kind, self.class_names)
         return self.requests["class"] == self.class_names.index(kind)
 
-    def _summary(self, sent: Any, ended: Any, start: float, end: float, tokens: float | None) -> Summary:
+    def _summary(self, sent: Any, ended: Any, span: tuple[float, float], tokens: float | None, kind: str | None) -> Summary:
         import numpy as np
 
-        r, span = self.requests, max(end - start, 1e-300)
+        r, (start, end) = self.requests, span
+        seconds = max(end - start, 1e-300)
         served = sent & (r["result_cached"] == 0)
         output = float(np.sum(r["output_tokens"][ended])) if tokens is None else float(tokens)
         prompt = float(np.sum(r["input_tokens"][ended]))
@@ -166,10 +172,10 @@ class SimulationResult:
         prompts = float(np.sum(r["input_tokens"][served]))
         spreads = {name: _spread(self.latencies[name][served]) for name in ("ttft", "tpot", "e2e", "queue")}
         return Summary(
-            requests=int(sent.sum()), duration_seconds=end - start, requests_per_second=float(ended.sum()) / span,
-            goodput_requests_per_second=float((ended & self.good).sum()) / span, input_tokens_per_second=prompt / span,
-            output_tokens_per_second=output / span, total_tokens_per_second=(prompt + output) / span,
-            **spreads, itl=self._gaps(), concurrency=float(np.sum(inside)) / span, **self._load(start, end),
+            requests=int(sent.sum()), duration_seconds=end - start, requests_per_second=float(ended.sum()) / seconds,
+            goodput_requests_per_second=float((ended & self.good).sum()) / seconds, input_tokens_per_second=prompt / seconds,
+            output_tokens_per_second=output / seconds, total_tokens_per_second=(prompt + output) / seconds,
+            **spreads, itl=self._gaps(start, end) if kind is None else None, concurrency=float(np.sum(inside)) / seconds, **self._load(start, end),
             prefix_hit_rate=float(np.sum(r["cached_tokens"][served])) / prompts if prompts else 0.0,
             preemptions=int(np.sum(r["preemptions"][sent])), result_cache_hits=int(np.sum(r["result_cached"][sent])),
         )  # fmt: skip
@@ -201,23 +207,20 @@ class SimulationResult:
             peak = max(peak, float(np.max(used[inside > 0], initial=0.0)))
         return {name: sum(found) / len(found) for name, found in means.items()} | {"kv_occupancy_peak": peak}
 
-    def _gaps(self) -> Spread | None:
+    def _gaps(self, start: float, end: float) -> Spread | None:
         import numpy as np
 
-        found = [record.token_gaps() for record in self.replicas]
+        found = [record.token_gaps(start, end) for record in self.replicas]
         return _spread(np.concatenate([gaps for gaps, _ in found]), np.concatenate([counts for _, counts in found]))
 
     def rows(self) -> Sequence[Sequence[Any]]:
-        """One row for each request, under ``headers``."""
+        """One row for each request, under ``HEADERS``."""
         names = [self.class_names[kind] for kind in self.requests["class"].tolist()]
-        columns = [self.requests[name].tolist() for name in _CSV if name in self.requests]
-        late = [[None if value != value else value for value in self.latencies[name].tolist()] for name in ("ttft", "tpot", "e2e")]
+        columns = [self.requests[name].tolist() for name in _ROW]
+        late = [
+            [None if value != value else value for value in self.latencies[name].tolist()] for name in ("ttft", "tpot", "e2e")
+        ]
         return list(zip(range(len(names)), names, *columns, *late, self.good.astype(int).tolist(), strict=True))
-
-    headers = ("request", "class", *(_CSV := (
-        "session", "turn", "priority", "input_tokens", "output_tokens", "sent_seconds", "queued_seconds", "admitted_seconds",
-        "first_token_seconds", "finished_seconds", "cached_tokens", "preemptions", "replica", "result_cached",
-    )), "ttft_seconds", "tpot_seconds", "e2e_seconds", "good")  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """The whole run, the steady part (or None) and the seed, ready for JSON."""

@@ -51,9 +51,7 @@ def simulate(
     return collected(cluster, traffic, seed, targets, warm_up_requests)
 
 
-def collected(
-    cluster: Cluster, traffic: Traffic, seed: int, targets: Targets | None, warm_up: int | None
-) -> SimulationResult:
+def collected(cluster: Cluster, traffic: Traffic, seed: int, targets: Targets | None, warm_up: int | None) -> SimulationResult:
     """What a finished run measured."""
     requests = cluster.source.requests
     if warm_up is None:

@@ -335,9 +335,9 @@ class IterationReplica(Replica):
         self.pool.take(self._demand(self.step, steps) - self._demand(self.step, 1))
         first_end = self._start + self._first
         for request in self._fresh:
-            self.record.gap(first_end - request.last_emit, 0.0, 1, 1)
-        self.record.gap(first_end - self._last_emit, 0.0, 1, batch - len(self._fresh))
-        self.record.gap(self._first + self._growth, self._growth, steps - 1, batch)
+            self.record.gap(first_end, first_end - request.last_emit, 0.0, 1, 1)
+        self.record.gap(first_end, first_end - self._last_emit, 0.0, 1, batch - len(self._fresh))
+        self.record.gap(now, self._first + self._growth, self._growth, steps - 1, batch)
         self._fresh.clear()
         self.step += steps
         self.context_sum += batch * steps
@@ -360,7 +360,7 @@ class IterationReplica(Replica):
         if request.first_token < 0:
             request.first_token = now
         else:
-            self.record.gap(now - request.last_emit, 0.0, 1, 1)
+            self.record.gap(now, now - request.last_emit, 0.0, 1, 1)
         request.last_emit = now
         if request.emitted >= request.output_tokens:
             del self.running[request]

@@ -167,23 +167,28 @@ def dominant_peak(case: Case, cost: StageCost) -> Any:
 
 
 def _operations(cost: StageCost) -> list[dict[str, Any]]:
+    """One mapping per operation, those of the same name in different layers joined."""
     whole = float(plain(cost.seconds))
-    rows = []
+    joined: dict[str, dict[str, Any]] = {}
     for each in cost.kernels:
         count, seconds = float(plain(each.count)), float(plain(each.seconds))
-        flop, traffic = float(plain(each.cost.flop)) * count, float(plain(each.cost.bytes)) * count
-        rows.append(
-            {
-                "name": each.cost.name, "kind": each.cost.kind, "layers": count, "flop": flop, "bytes": traffic,
-                "intensity_flop_per_byte": flop / traffic if traffic else 0.0, "seconds": seconds,
-                "share": seconds / whole, "bound": binding(each.cost),
-            }
-        )  # fmt: skip
-    rows.sort(key=lambda row: -float(str(row["seconds"])))
-    small = float(plain(cost.seconds)) - sum(float(plain(each.seconds)) for each in cost.kernels)
-    rows.append({"name": "small kernels and host", "kind": "overhead", "layers": 1.0, "flop": 0.0, "bytes": 0.0,
-                 "intensity_flop_per_byte": 0.0, "seconds": small, "share": small / whole, "bound": "overhead"})  # fmt: skip
-    return rows
+        row = joined.setdefault(each.cost.name, _empty(each.cost.name, each.cost.kind, binding(each.cost)))
+        row["layers"] += count
+        row["flop"] += float(plain(each.cost.flop)) * count
+        row["bytes"] += float(plain(each.cost.bytes)) * count
+        row["seconds"] += seconds
+    rows = sorted(joined.values(), key=lambda row: -float(row["seconds"]))
+    small = _empty("small kernels and host", "overhead", "overhead")
+    small |= {"layers": 1.0, "seconds": whole - sum(row["seconds"] for row in rows)}
+    for row in [*rows, small]:
+        row["share"] = row["seconds"] / whole
+        row["intensity_flop_per_byte"] = row["flop"] / row["bytes"] if row["bytes"] else 0.0
+    return [*rows, small]
+
+
+def _empty(name: str, kind: str, bound: str) -> dict[str, Any]:
+    return {"name": name, "kind": kind, "layers": 0.0, "flop": 0.0, "bytes": 0.0, "intensity_flop_per_byte": 0.0,
+            "seconds": 0.0, "share": 0.0, "bound": bound}  # fmt: skip
 
 
 def with_rate(estimate: SpeedEstimate, most: PerSecond) -> SpeedEstimate:

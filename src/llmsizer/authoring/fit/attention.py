@@ -81,7 +81,9 @@ class AttentionShape:
     entries: Any
 
 
-def prefill_inputs(sequences: Any, tokens: Any, window: Any, shape: AttentionShape, device: MeasuredDevice, units: float) -> Columns:
+def prefill_inputs(
+    sequences: Any, tokens: Any, window: Any, shape: AttentionShape, device: MeasuredDevice, units: float
+) -> Columns:
     """The arguments of ``attention_prefill_seconds`` for prompts without cached context."""
     import numpy as np
 
@@ -141,7 +143,9 @@ def prefill_rows(device: MeasuredDevice, units: float, backend: str, format_name
     inputs = prefill_inputs(sequences, tokens, window_of(columns), shape, device, units)
     seconds = columns["latency"].astype(float) * 1e-3
     flop = attention_flop.function(sequences * inputs["pairs"], inputs["heads"], inputs["head_width"], 0.0)
-    possible = (seconds > flop / _highest_peak(device, format_name)) & (seconds > inputs["moved_bytes"] / inputs["memory_bandwidth"])
+    possible = (seconds > flop / _highest_peak(device, format_name)) & (
+        seconds > inputs["moved_bytes"] / inputs["memory_bandwidth"]
+    )
     rows = _rows(device, backend, format_name, inputs, seconds, inputs["heads"], shape.entries, inputs["head_width"])
     return rows.where(possible & (tokens >= FEWEST_TOKENS))
 

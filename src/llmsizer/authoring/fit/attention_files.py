@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from llmsizer.authoring.fit.attention import AttentionFamily
-from llmsizer.authoring.fit.pooling import Curve, Fitter, curves
+from llmsizer.authoring.fit.least_squares import Parameter, relative_errors, summary
+from llmsizer.authoring.fit.pooling import Curve, Fitter
+from llmsizer.authoring.fit.pooling import _class_curves as class_curves
 from llmsizer.authoring.fit.rows import Rows, joined
 from llmsizer.authoring.fit.tables import TITLE
 from llmsizer.authoring.fit.writing import calibration_yaml
 
-SAMPLE = 1500
+SAMPLE, GENERIC_SAMPLE = 800, 250
 # Devices outside the measured ones count their units differently (cores, engines, arrays), so the
 # generic curves hold no time per unit.
 GENERIC_FIXED = {"item_seconds": 1e-9}
@@ -25,32 +26,36 @@ def sampled(rows: Sequence[Rows], most: int = SAMPLE) -> list[Rows]:
     return [part.sample(most) for part in rows]
 
 
-def fitted_curves(equation: Callable[..., Any], parameters: Sequence[Any], rows: Sequence[Rows]) -> list[Curve]:
-    """All curves of a family; generic ones without time per unit."""
+def fitted_curves(equation: Callable[..., Any], parameters: Sequence[Parameter], rows: Sequence[Rows]) -> list[Curve]:
+    """All curves of a family: generic ones without time per unit, then per architecture and finer."""
     fitter = Fitter(equation, parameters)
-    return [generic(fitter, curve) if curve.architecture is None else curve for curve in curves(fitter, rows)]
+    formats = sorted({part.format for part in rows})
+    found = [generic(fitter, name, [part for part in rows if part.format == name]) for name in formats]
+    for key in sorted({(part.architecture, part.format) for part in rows}):
+        found += class_curves(fitter, [part for part in rows if (part.architecture, part.format) == key])
+    return found
 
 
-def generic(fitter: Fitter, curve: Curve) -> Curve:
-    """A generic curve fitted again without the parameters that only GPUs share."""
+def generic(fitter: Fitter, format_name: str, parts: Sequence[Rows]) -> Curve:
+    """One curve over all devices, without the parameters that only similar GPUs share."""
     names = {one.name for one in fitter.parameters}
     fixed = {name: value for name, value in GENERIC_FIXED.items() if name in names}
-    if not fixed:
-        return curve
-    values = fitter.fit(curve.parts, fixed)
-    return replace(curve, parameters=values, error=fitter.errors(curve.parts, values), device_left_out=left_out(fitter, curve, fixed))
+    few = sampled(parts, GENERIC_SAMPLE)
+    values = fitter.fit(few, fixed)
+    return Curve(
+        architecture=None, device=None, format=format_name, backend=None, peak_of=parts[0].peak_of, parameters=values,
+        parts=tuple(parts), error=fitter.errors(parts, values), device_left_out=left_out(fitter, few, fixed),
+    )  # fmt: skip
 
 
-def left_out(fitter: Fitter, curve: Curve, fixed: Mapping[str, float]) -> Any:
+def left_out(fitter: Fitter, parts: Sequence[Rows], fixed: Mapping[str, float]) -> Any:
     """The errors on each device by the fit of the others, with some parameters fixed."""
     import numpy as np
 
-    from llmsizer.authoring.fit.least_squares import relative_errors, summary
-
     errors = []
-    for device in sorted({part.device for part in curve.parts}):
-        others = [part for part in curve.parts if part.device != device]
-        own = [part for part in curve.parts if part.device == device]
+    for device in sorted({part.device for part in parts}):
+        others = [part for part in parts if part.device != device]
+        own = [part for part in parts if part.device == device]
         if others:
             errors.append(relative_errors(fitter.equation, *joined(own), fitter.fit(others, fixed)))
     return summary(np.concatenate(errors)) if errors else None

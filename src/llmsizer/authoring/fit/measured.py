@@ -1,8 +1,8 @@
-"""The measured kernels that ship with the project: ``measurements/kernels_matmul.yaml``."""
+"""Reader of measured products in the project's own file, ``measurements/kernels_matmul.yaml``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +12,31 @@ from llmsizer.authoring.fit.matmul import matmul_rows
 from llmsizer.authoring.fit.rows import Rows
 from llmsizer.catalog.catalog import Catalog, load_catalog
 from llmsizer.core.yaml import load_file
-from llmsizer.validation.measurements import measurement_file
 
-FILE = "kernels_matmul.yaml"
 MATMUL_COLUMNS = ("m", "n", "k")
 EXPERT_COLUMNS = ("assignments", "experts_touched", "hidden_size", "intermediate_size", "matrices")
 MICROSECOND = 1e-6
 
 
-def measured_devices(names: set[str] | None = None, catalog: Catalog | None = None) -> dict[str, MeasuredDevice]:
-    """The devices of the file (or some by name), from the hardware catalog or the file itself."""
-    extra: Mapping[str, Any] = _document()["devices"]
+def read_measured(path: Path) -> Mapping[str, Any]:
+    """The file's data: ``sources``, ``devices`` that the hardware catalog lacks, ``groups`` of rows."""
+    found: Mapping[str, Any] = load_file(path).data
+    return found
+
+
+def measured_devices(
+    document: Mapping[str, Any], catalog: Catalog | None = None, names: Iterable[str] = ()
+) -> dict[str, MeasuredDevice]:
+    """The devices of the file and some others by name, from the hardware catalog or the file itself."""
     known = catalog or load_catalog()
-    wanted = names if names is not None else {group["device"] for group in _document()["groups"]}
-    return {name: device_named(name, known, extra) for name in sorted(wanted)}
+    wanted = {group["device"] for group in document["groups"]} | set(names)
+    return {name: device_named(name, known, document["devices"]) for name in sorted(wanted)}
 
 
-def measured_rows(kind: str, use: str, devices: Mapping[str, MeasuredDevice] | None = None) -> list[Rows]:
+def measured_rows(document: Mapping[str, Any], kind: str, use: str, devices: Mapping[str, MeasuredDevice]) -> list[Rows]:
     """The groups of one kind (``matmul``, ``experts``) and use (``sample``, ``public``) as rows of a fit."""
-    known = devices or measured_devices()
-    groups = [group for group in _document()["groups"] if group["kind"] == kind and group["use"] == use]
-    return [made for made in (_rows_of(group, known[group["device"]]) for group in groups) if len(made)]
+    groups = [group for group in document["groups"] if group["kind"] == kind and group["use"] == use]
+    return [made for made in (_rows_of(group, devices[group["device"]]) for group in groups) if len(made)]
 
 
 def _rows_of(group: Mapping[str, Any], device: MeasuredDevice) -> Rows:
@@ -69,14 +73,3 @@ def _table_of(part: Rows, names: tuple[str, ...]) -> list[list[float]]:
 
 def _short(number: float) -> float:
     return int(number) if number == int(number) else float(f"{number:.6g}")
-
-
-_CACHE: dict[Path, Any] = {}
-
-
-def _document() -> Mapping[str, Any]:
-    path = measurement_file(FILE)
-    if path not in _CACHE:
-        _CACHE[path] = load_file(path).data
-    found: Mapping[str, Any] = _CACHE[path]
-    return found
