@@ -20,7 +20,7 @@ from llmsizer.report.memory import (
     paragraphs,
     trouble_lines,
 )
-from llmsizer.report.speed import speed_lines
+from llmsizer.report.speed import cost_lines, speed_lines
 from llmsizer.report.tables import as_csv, as_json, as_markdown, as_text, flat
 from llmsizer.sizing.estimate import Estimate
 
@@ -68,7 +68,7 @@ def rendered(estimate: Estimate, near: list[Suggestion], form: str) -> str:
         return as_json(data)
     if form == "csv":
         return as_csv(["key", "value"], flat(data))
-    lines = [*capacity_lines(estimate), *speed_lines(estimate), *trouble_lines(estimate, near), *evidence_lines(estimate)]
+    lines = [*capacity_lines(estimate), *speed_lines(estimate), *cost_lines(estimate), *trouble_lines(estimate, near), *evidence_lines(estimate)]
     notes = [f"Note        {note}" for note in estimate.notes]
     if form == "markdown":
         return "\n\n".join(

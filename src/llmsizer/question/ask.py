@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from llmsizer.catalog.catalog import Catalog, load_catalog
 from llmsizer.catalog.spread import spread
@@ -18,10 +20,14 @@ from llmsizer.sizing.estimate import Estimate, Evidence, memory_evidence
 from llmsizer.sizing.memory import MemoryEstimate, memory_estimate, whole_sequences
 from llmsizer.sizing.speed import SpeedEstimate, speed_estimate
 
+if TYPE_CHECKING:
+    from llmsizer.cost import CostEstimate
+
 
 def ask(words: Words, catalog: Catalog | None = None) -> Estimate:
     """The estimate for a question. Raises an LlmsizerError for a mistake in it."""
-    resolved = resolve(words, catalog if catalog is not None else load_catalog())
+    chosen = catalog if catalog is not None else load_catalog()
+    resolved = resolve(words, chosen)
     memory = memory_estimate(resolved.case)
     notes = [*resolved.notes, *_length_notes(resolved.case, memory)]
     case = with_concurrency(resolved.case, words, memory)
@@ -31,9 +37,42 @@ def ask(words: Words, catalog: Catalog | None = None) -> Estimate:
         case=case,
         memory=memory,
         speed=speed,
+        priced=_priced(case, words, memory, speed, chosen),
         evidence=evidence_of(case, memory, speed),
         notes=tuple(notes),
     )
+
+
+def _priced(
+    case: Case, words: Words, memory: MemoryEstimate, speed: SpeedEstimate | None, catalog: Catalog
+) -> Callable[[], CostEstimate] | None:
+    """Tells what the deployment costs when asked; a mistake in the price is told at once."""
+    if speed is None:
+        return None
+
+    @lru_cache(maxsize=1)
+    def cost() -> CostEstimate:
+        from llmsizer.cost import cost_case, cost_estimate
+
+        return cost_estimate(cost_case(catalog, case.accelerator, **_cost_words(case, words, memory, speed)))
+
+    if words.price is not None or words.extras is not None or words.emissions is not None:
+        cost()
+    return cost
+
+
+def _cost_words(case: Case, words: Words, memory: MemoryEstimate, speed: SpeedEstimate) -> dict[str, Any]:
+    rate, devices = float(plain(speed.throughput.requests_per_second)), case.parallel.devices
+    latency = speed.latency
+    return {
+        "price": words.price, "price_date": words.price_date, "extras": words.extras, "emissions": words.emissions,
+        "devices": devices, "weights_bytes": float(plain(memory.per_gpu.weights_bytes)) * devices,
+        "requests_per_second": rate, "capacity": rate, "input_tokens": float(case.workload.input_tokens),
+        "output_tokens": float(case.workload.output_tokens), "cached": float(case.workload.prefix_cache_hit_rate),
+        "prefill_seconds": float(plain(speed.prefill.step_seconds)),
+        "decode_seconds": float(plain(latency.tpot_seconds)) * float(case.workload.output_tokens)
+        / max(speed.decode_batch, 1.0),
+    }  # fmt: skip
 
 
 def with_concurrency(case: Case, words: Words, memory: MemoryEstimate) -> Case:

@@ -48,6 +48,9 @@ class Words:
     adapters: Mapping[str, Any] | None = None
     offload: Mapping[str, Any] | None = None
     price: Any = None
+    price_date: str | None = None
+    extras: Any = None
+    emissions: str | float | None = None
     calibration: str = "auto"
     expert_skew: float = 0.0
     ignore_memory: bool = False

@@ -30,6 +30,23 @@ def speed_lines(estimate: Estimate) -> list[str]:
     return lines
 
 
+def cost_lines(estimate: Estimate) -> list[str]:
+    """What it costs at this load, in one line."""
+    if estimate.cost is None:
+        return []
+    cost = estimate.cost.to_dict()
+    if cost["usd_per_hour"] is None:
+        return [f"Cost        {cost['notes'][0]}"] if cost["notes"] else []
+    what = ", ".join(str(item["name"]) for item in cost["items"])
+    text = f"Cost        {cost['usd_per_hour']:,.2f} USD/h ({what})"
+    if cost["usd_per_million_output_tokens"] is not None:
+        text += (
+            f": {cost['usd_per_million_input_tokens']:,.3g} USD per million input and "
+            f"{cost['usd_per_million_output_tokens']:,.3g} per million output tokens at this load"
+        )
+    return [text]
+
+
 def load_text(speed: SpeedEstimate, estimate: Estimate) -> str:
     """How many requests are in flight, and what became of the asked load."""
     asked = estimate.case.request_rate

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from llmsizer.core.errors import UnknownName
 from llmsizer.core.explain import Source, Value, lift, plain, worst_tier
@@ -24,6 +24,16 @@ MEMORY_FIGURES = (
     "kv_slots", "max_concurrency_at_max_model_len", "max_concurrency_at_workload", "max_context_tokens",
     "host_weights_bytes",
 )  # fmt: skip
+
+
+class Costed(Protocol):
+    """A cost as floors above make it (``llmsizer.cost``)."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The cost as plain data."""
+
+    def value(self, key: str) -> Value:
+        """A figure with its derivation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +57,7 @@ class Estimate:
     evidence: Evidence
     speed: SpeedEstimate | None = None
     notes: tuple[str, ...] = ()
+    priced: Callable[[], Costed] | None = None
 
     @property
     def fits(self) -> bool:
@@ -69,6 +80,7 @@ class Estimate:
             "notes": list(self.notes),
             "memory": memory,
             **self._speed_dict(),
+            "cost": self.cost.to_dict() if self.cost is not None else {},
             "evidence": {
                 "tier": self.evidence.tier,
                 "weakest": self.evidence.weakest,
@@ -98,6 +110,11 @@ class Estimate:
         """A step of decoding; None for a deployment that does not fit."""
         return self.speed.decode if self.speed is not None else None
 
+    @property
+    def cost(self) -> Costed | None:
+        """What the deployment costs at this load; None for one that does not fit."""
+        return self.priced() if self.priced is not None else None
+
     def _speed_dict(self) -> dict[str, Any]:
         if self.speed is None:
             return {"latency": {}, "throughput": {}, "prefill": {}, "decode": {}}
@@ -110,6 +127,9 @@ class Estimate:
 
         Raises UnknownName for a path that names no number.
         """
+        part, _, key = path.partition(".")
+        if part == "cost" and self.cost is not None:
+            return self.cost.value(key)
         case, replay = lift(self.case), {}
         if path.split(".")[0] in SPEED_PARTS and self.speed is not None:
             from llmsizer.sizing.speed import speed_estimate

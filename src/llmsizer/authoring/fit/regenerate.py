@@ -41,11 +41,15 @@ Left out: tables that timed a fallback kernel (2.5 times slower than another eng
 and format), and operands resident in L2.
 """
 
-_TABLES = {"title": TITLE, "date": "2026-08", "note": "credit: NVIDIA, Apache-2.0; only fitted curves and a sample are kept"}
+_TABLES = {
+    "title": TITLE,
+    "date": "2026-08",
+    "note": "credit: NVIDIA, Apache-2.0; only fitted curves and a sample are kept",
+}
 _PUBLIC = {
     "title": "microsoft/vidur, stas00/ml-engineering",
     "date": "2024 to 2026",
-    "note": "see measurements/kernels_matmul.yaml",
+    "note": "as in measurements/kernels_matmul.yaml",
 }
 
 

@@ -1,0 +1,158 @@
+"""Fit of collectives: measured times to ``calibrations/collectives.yaml``, by kind and fabric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llmsizer.authoring.fit.attention import newest_tables
+from llmsizer.authoring.fit.least_squares import Parameter
+from llmsizer.authoring.fit.pooling import Curve, Fitter
+from llmsizer.authoring.fit.rows import Rows, shape_numbers
+from llmsizer.authoring.fit.tables import KernelTable, read_tables
+from llmsizer.formulas.communication import collective_seconds
+
+EQUATION = collective_seconds.function
+
+LATENCIES = (
+    Parameter("latency_seconds", 5e-6, 5e-7, 3e-4),
+    Parameter("rank_seconds", 1e-6, 1e-9, 1e-4),
+    Parameter("bulk_seconds", 5e-6, 1e-9, 1e-3),
+    Parameter("bulk_bytes", 1e6, 1e3, 1e9),
+    Parameter("bandwidth_fraction", 0.7, 0.02, 0.98),
+)
+COPIES = Parameter("copies", 0.3, 1e-3, 1.0)
+CONTENTION = Parameter("contention", 0.5, 1e-3, 3.0)
+
+# How often a rank sends the rest of the buffer: a ring all-reduce first scatters sums, then gathers them.
+PASSES = {"all_reduce": 2.0, "all_reduce_nccl": 2.0, "all_reduce_eager": 2.0, "point_to_point": 2.0}
+NCCL_KINDS = {
+    "all_reduce": "all_reduce_nccl", "all_gather": "all_gather", "reduce_scatter": "reduce_scatter", "alltoall": "all_to_all",
+}  # fmt: skip
+ELEMENT_BYTES = {"half": 2.0, "bfloat16": 2.0, "int8": 1.0}
+SWITCHED = "NVLink"
+HOST_BUS = "PCIe"
+
+
+@dataclass(frozen=True, slots=True)
+class Fabric:
+    """The scale-up fabric of a measured device and its one-way bandwidth per device."""
+
+    device: str
+    link: str
+    bandwidth: float
+
+
+def passes_of(kind: str) -> float:
+    """How often a rank sends the rest of the buffer in a collective of some kind."""
+    return PASSES.get(kind, 1.0)
+
+
+def parameters_of(kind: str, link: str) -> tuple[tuple[Parameter, ...], dict[str, float]]:
+    """What is fitted for a kind on a fabric, and what is fixed: only switches reduce, only a host bus is shared."""
+    free, fixed = list(LATENCIES), {"passes": passes_of(kind)}
+    reduces = link.startswith(SWITCHED) and kind.startswith("all_reduce")
+    for wanted, parameter in ((reduces, COPIES), (link == HOST_BUS, CONTENTION)):
+        if wanted:
+            free.append(parameter)
+        else:
+            fixed[parameter.name] = 0.0
+    return tuple(free), fixed
+
+
+def collective_rows(kind: str, fabric: Fabric, backend: str, ranks: Any, message: Any, seconds: Any) -> Rows:
+    """Measured collectives of one kind on one device; rows faster than the link are left out."""
+    import numpy as np
+
+    count, size, time = (np.asarray(one, dtype=float) for one in (ranks, message, seconds))
+    inputs = {"message": size, "ranks": count, "bandwidth": np.full(len(size), fabric.bandwidth)}
+    least = (1.0 if passes_of(kind) == 2.0 else (count - 1.0) / count) * size / fabric.bandwidth
+    made = Rows(
+        device=fabric.device, architecture=fabric.link, backend=backend, format=kind, peak_of="", kernel="", inputs=inputs,
+        seconds=time, shapes=shape_numbers(np.log2(size).astype(int)),
+    )  # fmt: skip
+    return made.where(time > least)
+
+
+def read_rows(source: Path | None, fabrics: Mapping[str, Fabric]) -> list[Rows]:
+    """The collectives of the published tables: plain NCCL or oneCCL, and the engines' own all-reduce."""
+    found = list(_library_rows(newest_tables(read_collectives(source, "nccl")), fabrics))
+    found += _library_rows(newest_tables(read_collectives(source, "oneccl")), fabrics)
+    return found + list(_engine_rows(newest_tables(read_tables(source, "comm", "custom_allreduce_perf.parquet")), fabrics))
+
+
+def read_collectives(source: Path | None, library: str) -> Iterator[KernelTable]:
+    """Tables of a collectives library, which stands where the engine's name stands otherwise."""
+    return read_tables(source, "comm", f"{library}_perf.parquet", {library: library})
+
+
+def _library_rows(tables: Iterable[KernelTable], fabrics: Mapping[str, Fabric]) -> Iterator[Rows]:
+    import numpy as np
+
+    for table in tables:
+        for name, kind in NCCL_KINDS.items():
+            columns = table.where(table.columns["op_name"] == name).columns
+            if not len(columns["latency"]):
+                continue
+            each = np.array([ELEMENT_BYTES[str(dtype)] for dtype in columns["nccl_dtype"]])
+            message, seconds = columns["message_size"] * each, columns["latency"] * 1e-3
+            yield collective_rows(kind, fabrics[table.device], table.backend, columns["num_gpus"], message, seconds)
+
+
+def _engine_rows(tables: Iterable[KernelTable], fabrics: Mapping[str, Fabric]) -> Iterator[Rows]:
+    import numpy as np
+
+    for table in tables:
+        eager = np.array(["eager" in str(name) for name in table.columns["kernel_source"]])
+        for kind, mask in (("all_reduce", ~eager), ("all_reduce_eager", eager)):
+            if mask.any():
+                columns = table.where(mask).columns
+                message, seconds = columns["message_size"] * ELEMENT_BYTES["bfloat16"], columns["latency"] * 1e-3
+                yield collective_rows(kind, fabrics[table.device], table.backend, columns["num_gpus"], message, seconds)
+
+
+def point_to_point(rows: Sequence[Rows]) -> list[Rows]:
+    """Transfers between two ranks, from all-to-all between two: each sends the other half of its buffer."""
+    import numpy as np
+
+    found = []
+    for part in rows:
+        pair = part.where(part.inputs["ranks"] == 2.0)
+        if part.format == "all_to_all" and len(pair):
+            half = {**pair.inputs, "message": pair.inputs["message"] / 2.0}
+            found.append(Rows(
+                device=pair.device, architecture=pair.architecture, backend=pair.backend, format="point_to_point", peak_of="",
+                kernel="", inputs=half, seconds=pair.seconds, shapes=shape_numbers(np.log2(half["message"]).astype(int)),
+            ))  # fmt: skip
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class KindFitter:
+    """Fits the collectives of one kind on one fabric."""
+
+    kind: str
+    link: str
+
+    def curve(self, parts: Sequence[Rows], device: str | None = None, backend: str | None = None) -> Curve:
+        """The curve of some rows, with the errors on left-out sizes and devices."""
+        free, fixed = parameters_of(self.kind, self.link)
+        fitter = _Fixed(EQUATION, free, fixed)
+        values = fitter.fit(parts)
+        return Curve(
+            architecture=self.link, device=device, format=self.kind, backend=backend, peak_of=None, parameters=values,
+            parts=tuple(parts), error=fitter.errors(parts, values), shapes_left_out=fitter.shapes_left_out(parts),
+            device_left_out=None if device else fitter.device_left_out(parts),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Fixed(Fitter):
+    """A fitter with some parameters that are not fitted."""
+
+    held: Mapping[str, float]
+
+    def fit(self, parts: Sequence[Rows], fixed: Mapping[str, float] | None = None) -> dict[str, float]:
+        return Fitter(self.equation, self.parameters).fit(parts, {**self.held, **(fixed or {})})
