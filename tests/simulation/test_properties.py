@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
@@ -93,7 +94,7 @@ def test_every_run_keeps_the_laws(traffic, spec, count, seed, replicas, routing,
     needed = (r["input_tokens"] - r["cached_tokens"])[served].sum()
     assert computed == needed if r["preemptions"].sum() == 0 else computed >= needed - r["cached_tokens"].sum()
     # in order
-    for earlier, later in zip(_TIMES, _TIMES[1:], strict=False):
+    for earlier, later in itertools.pairwise(_TIMES):
         assert np.all(r[later][served] >= r[earlier][served] - 1e-12)
     for line in (result.timeline(index) for index in range(len(result.replicas))):
         assert np.all(line["end_seconds"] >= line["start_seconds"])

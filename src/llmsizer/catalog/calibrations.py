@@ -20,11 +20,13 @@ from llmsizer.schema.calibration import Calibration, Curve
 FAMILIES = {
     "matmul": "matmul", "experts": "experts", "pointwise": "pointwise",
     "attention_prefill": "attention_prefill", "attention_decode": "attention_decode",
-    "latent_prefill": "latent_prefill", "latent_decode": "latent_decode", "scan": "scan",
+    "latent_prefill": "latent_prefill", "latent_decode": "latent_decode",
+    "scan_prefill": "scan_prefill", "scan_decode": "scan_decode",
     "all_reduce": "collectives", "all_gather": "collectives", "reduce_scatter": "collectives",
     "all_to_all": "collectives", "point_to_point": "collectives",
 }  # fmt: skip
 NAMES = ("auto", "ideal")
+ANY_FORMAT = "any"
 
 
 def calibration_of(name: str, accelerator: Accelerator, engine: str) -> Calibration:
@@ -51,7 +53,8 @@ class _Place:
     def find(self, family: str, format_: str) -> Curve | None:
         """The nearest curve of a family in a format, or in a format whose kernels resemble it."""
         document = package_data(f"calibrations/{FAMILIES[family]}.yaml")
-        for name in (format_, *document.get("like", {}).get(format_, ())):
+        resembling = package_data("number_formats.yaml")["kernel_resembles"].get(format_, ())
+        for name in (format_, *resembling, ANY_FORMAT):
             fitting = [curve for curve in document["curves"] if _is_of(curve, family, name)]
             ranked = [(rank, curve) for curve in fitting if (rank := self._rank(curve)) is not None]
             if ranked:
@@ -85,13 +88,13 @@ class _Place:
         source = Source(f"{title} ({origin})" if origin else title, str(document.get("date", "")), tier)
         error = shown.get("median") if isinstance(shown, Mapping) else None
         return Curve(family=family, format=format_, parameters=curve["parameters"], tier=tier, error=error,
-                     provenance=Provenance(source))  # fmt: skip
+                     peak_of=curve.get("peak_of"), provenance=Provenance(source))  # fmt: skip
 
 
 def _is_of(curve: Mapping[str, Any], family: str, format_: str) -> bool:
     if curve.get("kind") is not None:
-        return bool(curve["kind"] == family and curve.get("fabric") in (format_, None))
-    return bool(curve["format"] == format_)
+        return bool(curve["kind"] == family and (curve.get("fabric") or ANY_FORMAT) == format_)
+    return bool((curve["format"] or ANY_FORMAT) == format_)
 
 
 def _where(curve: Mapping[str, Any]) -> str:
@@ -103,7 +106,16 @@ def _ideal(family: str, format_: str) -> Curve:
     """The parameters at which a family's formula gives peak rates and no overhead."""
     document = package_data(f"calibrations/{FAMILIES[family]}.yaml")
     source = Source("no calibration: peak rates, no overhead (a lower bound)", "", "assumed")
-    return Curve(family=family, format=format_, parameters=document["ideal"], tier="assumed", provenance=Provenance(source))
+    given = document.get("ideal") or {name: ideal_value(name) for name in document["curves"][0]["parameters"]}
+    parameters = given.get(family, given)
+    return Curve(family=family, format=format_, parameters=parameters, tier="assumed", provenance=Provenance(source))
+
+
+def ideal_value(parameter: str) -> float:
+    """What a parameter is where nothing is lost: fractions and traffic 1, times and padding 0."""
+    if parameter.endswith("_fraction") or parameter in {"activation_traffic", "routing_assignments"}:
+        return 1.0
+    return 0.0
 
 
 def covered_devices() -> Sequence[str]:

@@ -108,7 +108,7 @@ class Formula(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         if Value in map(type, args) or (kwargs and Value in map(type, kwargs.values())):
-            return cast(R, self.of(*args, **kwargs))
+            return self.of(*args, **kwargs)  # type: ignore[return-value]
         return self.function(*args, **kwargs)
 
     def units(self) -> tuple[tuple[str, ...], tuple[str, ...], str]:
@@ -190,9 +190,9 @@ def total(values: Sequence[Any], name: str) -> Number:
     3.0
     """
     if Value not in map(type, values):
-        return cast("Number", total_of(values))
+        return total_of(values)  # type: ignore[no-any-return]
     if len(values) == 1:
-        return cast("Number", named(values[0], name))
+        return named(values[0], name)  # type: ignore[no-any-return]
     unit = next(value.unit for value in values if type(value) is Value)
     inputs: dict[str, Value] = {}
     for position, given in enumerate(values):
@@ -208,12 +208,12 @@ def total(values: Sequence[Any], name: str) -> Number:
 def named(value: T, name: str) -> T:
     """The same value under the name it has in this place; numbers pass through."""
     given: Any = value
-    return cast(T, Value(given.number, given.unit, name, given.origin)) if type(given) is Value else value
+    return Value(given.number, given.unit, name, given.origin) if type(given) is Value else value  # type: ignore[return-value]
 
 
 def plain(value: Any) -> float:
     """The number of a Value; numbers pass through."""
-    return cast(float, value.number if type(value) is Value else value)
+    return value.number if type(value) is Value else value  # type: ignore[no-any-return]
 
 
 def is_explained(value: Any) -> bool:

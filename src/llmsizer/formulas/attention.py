@@ -211,3 +211,52 @@ def attention_decode_seconds(
 # absorbed (decode), heads of 192 + 128 when not (prefill).
 latent_prefill_seconds = attention_prefill_seconds
 latent_decode_seconds = attention_decode_seconds
+
+
+@formula(reference="each token updates every element of a recurrent state and reads it: decay, outer product, query")
+def scan_flop(tokens: Tokens, state: Count) -> Flop:
+    """FLOP of a recurrent mixer over some tokens; ``state``: elements of one sequence's recurrent state.
+
+    >>> scan_flop(1024.0, 524288.0)
+    3221225472.0
+    """
+    return MULTIPLY_ADD * 3.0 * tokens / ONE_TOKEN * state
+
+
+@formula(reference="roofline, made smooth; chunks of one sequence follow each other (Gated DeltaNet, Yang et al. 2024)")
+def scan_prefill_seconds(
+    tokens: Tokens,
+    flop: Flop,
+    moved_bytes: Bytes,
+    peak: FlopPerSecond,
+    memory_bandwidth: BytesPerSecond,
+    launch_seconds: Seconds,
+    token_seconds: Seconds,
+    compute_fraction: Fraction,
+    memory_fraction: Fraction,
+    overlap: Fraction,
+) -> Seconds:
+    """Seconds of one recurrent layer (convolution and scan) over prompts.
+
+    ``tokens``: new tokens of the longest prompt, whose chunks pass the state on one after the other, each
+    token taking ``token_seconds``; ``flop`` and ``moved_bytes``: of all prompts together.
+
+    >>> ideal = dict(launch_seconds=0.0, token_seconds=0.0, compute_fraction=1.0, memory_fraction=1.0, overlap=0.0)
+    >>> round(scan_prefill_seconds(1024.0, 3.2e9, 1e9, 1e15, 1e12, **ideal), 6)
+    0.001
+    """
+    compute, memory = flop / (peak * compute_fraction), moved_bytes / (memory_bandwidth * memory_fraction)
+    both = compute + memory + sqrt((compute - memory) * (compute - memory) + 4.0 * overlap * compute * memory)
+    return launch_seconds + token_seconds * tokens / ONE_TOKEN + both / 2.0
+
+
+@formula(reference="every sequence's state is read and written once per token")
+def scan_decode_seconds(
+    moved_bytes: Bytes, memory_bandwidth: BytesPerSecond, launch_seconds: Seconds, memory_fraction: Fraction
+) -> Seconds:
+    """Seconds of one recurrent layer (convolution and update) of decoding sequences.
+
+    >>> scan_decode_seconds(1e9, 1e12, 0.0, 1.0)
+    0.001
+    """
+    return launch_seconds + moved_bytes / (memory_bandwidth * memory_fraction)

@@ -348,6 +348,26 @@ def prefill_load(prompts: Count, prompt_tokens: Tokens, budget: Tokens) -> Fract
     return prompts * prompt_tokens / budget
 
 
+@formula(reference="definition: time to first token less what the front end adds to it")
+def engine_seconds(first_token: Seconds, front_end: Seconds) -> Seconds:
+    """Time from a request's arrival in the engine to its first token.
+
+    >>> round(engine_seconds(0.25, 0.05), 2)
+    0.2
+    """
+    return first_token - front_end
+
+
+@formula(reference="Little's law: requests in the engine when they come at a rate and stay for a time")
+def sequences_at_rate(rate: PerSecond, first_token: Seconds, decode: Seconds) -> Count:
+    """Sequences that an engine runs at a request rate.
+
+    >>> sequences_at_rate(2.0, 1.0, 8.0)
+    18.0
+    """
+    return rate * (first_token + decode)
+
+
 @formula(reference="definition: the larger of two token counts")
 def largest_tokens(first: Tokens, second: Tokens) -> Tokens:
     """The larger of two numbers of tokens.

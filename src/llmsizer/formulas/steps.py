@@ -10,7 +10,6 @@ from llmsizer.core.quantities import (
     BytesPerSecond,
     Count,
     Flop,
-    FlopPerSecond,
     Fraction,
     Seconds,
     Tokens,
@@ -253,20 +252,11 @@ def state_traffic_bytes(sequences: Count, state: Bytes, rows: Count, width: Coun
     return 2 * sequences * state + 2 * rows * width * value_bytes * ONE_ELEMENT
 
 
-@formula(reference="roofline (Williams et al. 2009), made smooth")
-def scan_seconds(
-    flop: Flop,
-    traffic: Bytes,
-    peak: FlopPerSecond,
-    memory_bandwidth: BytesPerSecond,
-    launch_seconds: Seconds,
-    compute_fraction: Fraction,
-    memory_fraction: Fraction,
-) -> Seconds:
-    """Time of a recurrent mixer's kernels in one layer.
+@formula(reference="definition: each decoding sequence brings its new tokens")
+def decoding_tokens(decode_batch: Count, query_tokens: Tokens) -> Tokens:
+    """New tokens of the decoding sequences in a step.
 
-    >>> scan_seconds(0.0, 1e9, 1e15, 1e12, 1e-5, 0.5, 1.0)
-    0.00101
+    >>> decoding_tokens(64.0, 1.0)
+    64.0
     """
-    compute, memory = flop / (peak * compute_fraction), traffic / (memory_bandwidth * memory_fraction)
-    return launch_seconds + sqrt(compute * compute + memory * memory)
+    return decode_batch * query_tokens

@@ -14,6 +14,7 @@ from llmsizer.core.quantities import Count
 class Curve:
     """The fitted parameters of one kind of kernel in one format on one device or class of devices.
 
+    ``peak_of`` names the peak that its compute fraction refers to (None: the format's own).
     ``parameters`` are keyword parameters of the family's formula, by name; ``tier`` says how far
     they are trusted on this device; ``error`` is the median relative error that shapes left out of
     the fit showed (whole devices, where the curve is another device's).
@@ -23,6 +24,7 @@ class Curve:
     format: str
     parameters: Mapping[str, Count]
     tier: str
+    peak_of: str | None = None
     error: float | None = None
     provenance: Provenance = field(default_factory=Provenance)
 

@@ -39,10 +39,37 @@ class Request:
     """
 
     __slots__ = (
-        "admitted", "base", "cached_tokens", "computed", "emitted", "finish_step", "finished", "first_token", "given_hit",
-        "granted", "held", "index", "input_tokens", "kind", "last_emit", "order", "output_tokens", "own_key", "owned", "pieces",
-        "preemptions", "priority", "queued", "replica", "ready", "result_cached", "sent", "session", "shared_blocks",
-        "target", "turn",
+        "admitted",
+        "base",
+        "cached_tokens",
+        "computed",
+        "emitted",
+        "finish_step",
+        "finished",
+        "first_token",
+        "given_hit",
+        "granted",
+        "held",
+        "index",
+        "input_tokens",
+        "kind",
+        "last_emit",
+        "order",
+        "output_tokens",
+        "own_key",
+        "owned",
+        "pieces",
+        "preemptions",
+        "priority",
+        "queued",
+        "ready",
+        "replica",
+        "result_cached",
+        "sent",
+        "session",
+        "shared_blocks",
+        "target",
+        "turn",
     )  # fmt: skip
 
     def __init__(self, index: int, kind: int, input_tokens: int, output_tokens: int) -> None:
@@ -203,7 +230,7 @@ class Source:
         if isinstance(arrivals, ClosedLoop):
             users = min(arrivals.concurrency, len(self.sessions))
             self._next_session = users
-            spread = arrivals.ramp_seconds / users
+            spread = float(arrivals.ramp_seconds) / users
             return [(spread * user, self.sessions[user][0]) for user in range(users)]
         times = self._trace_times(arrivals) if isinstance(arrivals, TraceTimes) else self._open_times(arrivals)
         return [(time, session[0]) for time, session in zip(times, self.sessions, strict=True)]

@@ -42,7 +42,8 @@ class Summary:
     Rates are per second over ``duration_seconds``; ``goodput_requests_per_second`` counts requests
     that met all their targets. ``ttft`` runs from sending a request to its first token, ``tpot`` is
     (E2E − TTFT) / (output tokens − 1), ``itl`` every gap between two tokens (of all classes
-    together, else None), ``queue`` from the engine's queue to the first step. ``running`` and the KV figures are means over time and replicas.
+    together, else None), ``queue`` from the engine's queue to the first step. ``running`` and
+    the KV figures are means over time and replicas.
     """
 
     requests: int
@@ -121,7 +122,8 @@ class SimulationResult:
         return good
 
     def timeline(self, replica: int = 0) -> dict[str, Floats]:
-        """The intervals of one replica: seconds, sequences running, decoding and waiting, KV blocks used, tokens out."""
+        """The intervals of one replica: seconds, sequences running, decoding and waiting, KV blocks
+        used, tokens out."""
         return self.replicas[replica].timeline()
 
     def summary(self, kind: str | None = None) -> Summary:
@@ -158,9 +160,17 @@ class SimulationResult:
             return np.ones(self.requests["class"].size, dtype=bool)
         if kind not in self.class_names:
             raise UnknownName("class of requests", kind, self.class_names)
-        return self.requests["class"] == self.class_names.index(kind)
+        chosen: NDArray[np.bool_] = self.requests["class"] == self.class_names.index(kind)
+        return chosen
 
-    def _summary(self, sent: Any, ended: Any, span: tuple[float, float], tokens: float | None, kind: str | None) -> Summary:
+    def _summary(
+        self,
+        sent: NDArray[np.bool_],
+        ended: NDArray[np.bool_],
+        span: tuple[float, float],
+        tokens: float | None,
+        kind: str | None,
+    ) -> Summary:
         import numpy as np
 
         r, (start, end) = self.requests, span
@@ -170,15 +180,30 @@ class SimulationResult:
         prompt = float(np.sum(r["input_tokens"][ended]))
         inside = np.clip(np.minimum(r["finished_seconds"], end) - np.maximum(r["sent_seconds"], start), 0, None)
         prompts = float(np.sum(r["input_tokens"][served]))
-        spreads = {name: _spread(self.latencies[name][served]) for name in ("ttft", "tpot", "e2e", "queue")}
+        late = {name: _spread(values[served]) for name, values in self.latencies.items()}
+        load = self._load(start, end)
         return Summary(
-            requests=int(sent.sum()), duration_seconds=end - start, requests_per_second=float(ended.sum()) / seconds,
-            goodput_requests_per_second=float((ended & self.good).sum()) / seconds, input_tokens_per_second=prompt / seconds,
-            output_tokens_per_second=output / seconds, total_tokens_per_second=(prompt + output) / seconds,
-            **spreads, itl=self._gaps(start, end) if kind is None else None, concurrency=float(np.sum(inside)) / seconds, **self._load(start, end),
+            requests=int(sent.sum()),
+            duration_seconds=end - start,
+            requests_per_second=float(ended.sum()) / seconds,
+            goodput_requests_per_second=float((ended & self.good).sum()) / seconds,
+            input_tokens_per_second=prompt / seconds,
+            output_tokens_per_second=output / seconds,
+            total_tokens_per_second=(prompt + output) / seconds,
+            ttft=late["ttft"],
+            tpot=late["tpot"],
+            itl=self._gaps(start, end) if kind is None else None,
+            e2e=late["e2e"],
+            queue=late["queue"],
+            concurrency=float(np.sum(inside)) / seconds,
+            running=load["running"],
+            decoding=load["decoding"],
+            kv_occupancy=load["kv_occupancy"],
+            kv_occupancy_peak=load["kv_occupancy_peak"],
             prefix_hit_rate=float(np.sum(r["cached_tokens"][served])) / prompts if prompts else 0.0,
-            preemptions=int(np.sum(r["preemptions"][sent])), result_cache_hits=int(np.sum(r["result_cached"][sent])),
-        )  # fmt: skip
+            preemptions=int(np.sum(r["preemptions"][sent])),
+            result_cache_hits=int(np.sum(r["result_cached"][sent])),
+        )
 
     def _tokens_between(self, start: float, end: float) -> float:
         import numpy as np

@@ -10,6 +10,7 @@ from llmsizer.simulation.steps import StepTimes
 STATIC, DYNAMIC, CONTINUOUS, IN_FLIGHT = "static", "dynamic", "continuous", "in-flight"
 POLICIES = (STATIC, DYNAMIC, CONTINUOUS, IN_FLIGHT)
 RECOMPUTE, SWAP = "recompute", "swap"
+_NOT_NEGATIVE = ("front_end_seconds", "batch_window_seconds", "swap_seconds_per_block", "reserve_tokens", "watermark_blocks")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,5 +95,6 @@ class EngineSpec:
             )
         if self.reserve_tokens and input_tokens + output_tokens > self.reserve_tokens:
             raise InvalidQuestion(
-                f"a request of {input_tokens:,} + {output_tokens:,} tokens exceeds the {self.reserve_tokens:,} reserved for each"
+                f"a request of {input_tokens:,} + {output_tokens:,} tokens exceeds the"
+                f" {self.reserve_tokens:,} reserved for each"
             )

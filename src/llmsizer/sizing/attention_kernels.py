@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from llmsizer.blocks.attention import Attention, GroupedQuery, Indexer, Latent
 from llmsizer.blocks.operation import StateTensor
 from llmsizer.core.explain import named, plain, total
-from llmsizer.core.quantities import Bytes, BytesPerElement, BytesPerSecond, Count, FlopPerSecond, Seconds, Tokens
+from llmsizer.core.quantities import Bytes, BytesPerElement, BytesPerSecond, Count, Flop, FlopPerSecond, Seconds, Tokens
 from llmsizer.formulas.attention import (
     attention_decode_seconds,
     attention_flop,
@@ -16,6 +16,9 @@ from llmsizer.formulas.attention import (
     cache_read_bytes,
     causal_pairs,
     query_output_bytes,
+    scan_decode_seconds,
+    scan_flop,
+    scan_prefill_seconds,
     score_matrix_bytes,
     visible_tokens,
     windowed_pairs,
@@ -24,10 +27,10 @@ from llmsizer.formulas.kv_cache import state_bytes
 from llmsizer.formulas.parameters import joint_width, repeated_width
 from llmsizer.formulas.steps import (
     attention_rows,
+    decoding_tokens,
     prompt_sequences,
     queries_per_group,
     rows_of_tokens,
-    scan_seconds,
     state_traffic_bytes,
     tokens_each,
 )
@@ -163,35 +166,72 @@ class Decode:
 
 
 @dataclass(frozen=True, slots=True)
-class Recurrence:
-    """A recurrent mixer: every sequence's state is read and written once a step; a prompt's tokens
-    pass through it in chunks, with FLOP in proportion to tokens and state."""
+class State:
+    """A recurrent mixer of one rank: elements and bytes of a sequence's state, and the width of its
+    inputs and outputs."""
 
-    name: str
-    state_elements: Count
+    elements: Count
     state_bytes: Bytes
     width: Count
     value_bytes: BytesPerElement
+
+
+@dataclass(frozen=True, slots=True)
+class ScanPrefill:
+    """A recurrent mixer over prompt tokens: chunks of one prompt follow each other."""
+
+    name: str
+    state: State
     machine: Machine
 
     def is_idle(self, load: Load) -> bool:
-        return is_nothing(load.rows)
+        return is_nothing(load.step.prefill_tokens)
 
-    def _work(self, load: Load) -> tuple[Count, Bytes]:
-        step = load.step
-        sequences = total([named(step.decode_batch, "decoding"), named(step.prefill_sequences, "prompts")], "sequences")
-        traffic = state_traffic_bytes(sequences, self.state_bytes, load.rows, self.width, self.value_bytes)
-        return attention_flop(load.rows, 1.0, self.state_elements, repeated_width(self.state_elements, 2)), traffic
+    def _work(self, load: Load) -> tuple[Flop, Bytes]:
+        step, state = load.step, self.state
+        sequences = prompt_sequences(step.prefill_sequences)
+        rows = rows_of_tokens(step.prefill_tokens)
+        traffic = state_traffic_bytes(sequences, state.state_bytes, rows, state.width, state.value_bytes)
+        return scan_flop(step.prefill_tokens, state.elements), traffic
 
     def seconds(self, load: Load) -> Seconds:
         flop, traffic = self._work(load)
+        tokens = tokens_each(load.step.prefill_tokens, prompt_sequences(load.step.prefill_sequences))
         machine = self.machine
-        return scan_seconds(flop, traffic, machine.peak, machine.memory_bandwidth, **machine.curve.parameters)
+        return scan_prefill_seconds(tokens, flop, traffic, machine.peak, machine.memory_bandwidth, **machine.curve.parameters)
 
     def cost(self, load: Load) -> Cost:
         flop, traffic = self._work(load)
         machine = self.machine
         floor = machine.curve.parameters["launch_seconds"]
+        return Cost(self.name, "scan", flop, traffic, self.seconds(load), floor, machine.peak, machine.memory_bandwidth)
+
+
+@dataclass(frozen=True, slots=True)
+class ScanDecode:
+    """A recurrent mixer of decoding sequences: each state is read and written once a step."""
+
+    name: str
+    state: State
+    machine: Machine
+
+    def is_idle(self, load: Load) -> bool:
+        return is_nothing(load.step.decode_batch)
+
+    def _traffic(self, load: Load) -> Bytes:
+        step, state = load.step, self.state
+        rows = attention_rows(step.decode_batch, rows_of_tokens(step.query_tokens))
+        return state_traffic_bytes(step.decode_batch, state.state_bytes, rows, state.width, state.value_bytes)
+
+    def seconds(self, load: Load) -> Seconds:
+        machine = self.machine
+        return scan_decode_seconds(self._traffic(load), machine.memory_bandwidth, **machine.curve.parameters)
+
+    def cost(self, load: Load) -> Cost:
+        machine, step = self.machine, load.step
+        flop = scan_flop(decoding_tokens(step.decode_batch, step.query_tokens), self.state.elements)
+        floor = machine.curve.parameters["launch_seconds"]
+        traffic = self._traffic(load)
         return Cost(self.name, "scan", flop, traffic, self.seconds(load), floor, machine.peak, machine.memory_bandwidth)
 
 
@@ -276,8 +316,9 @@ def _recurrent(case: Case, attention: Attention) -> Iterator[Kernel]:
     elements = _share(case, matrix)
     width = total([_share(case, tensor) for tensor in cache.states if not tensor.kept_in_float32], "width")
     state = state_bytes(elements, STATE_BITS)
-    machine = _machine(case, "scan", "bf16")
-    yield Recurrence("recurrent state", elements, state, width, bytes_per_value(case.native.bits), machine)
+    mixer = State(elements, state, width, bytes_per_value(case.native.bits))
+    yield ScanPrefill("recurrence of prompts", mixer, _machine(case, "scan_prefill", "bf16"))
+    yield ScanDecode("recurrence of the states", mixer, _machine(case, "scan_decode", "bf16"))
 
 
 def _share(case: Case, tensor: StateTensor) -> Count:

@@ -20,7 +20,7 @@ def fabric(case: Case, ranks: Count) -> tuple[str, BytesPerSecond]:
     """The fabric that joins so many ranks, and its one-way bandwidth per device: the scale-up links
     within their domain, the host bus otherwise."""
     device = case.accelerator
-    if device.link is not None and device.link_bandwidth is not None and plain(ranks) <= (device.link_domain or 1):
+    if device.link is not None and device.link_bandwidth is not None and plain(ranks) <= plain(device.link_domain or 1):
         return device.link, device.link_bandwidth
     if device.pcie_bandwidth is not None:
         return "PCIe", device.pcie_bandwidth

@@ -11,10 +11,12 @@ from llmsizer.formulas.attention import (
     attention_prefill_seconds,
     latent_decode_seconds,
     latent_prefill_seconds,
+    scan_decode_seconds,
+    scan_prefill_seconds,
 )
 from llmsizer.formulas.communication import collective_seconds
 from llmsizer.formulas.matmul import grouped_matmul_seconds, matmul_seconds
-from llmsizer.formulas.steps import pointwise_seconds, scan_seconds
+from llmsizer.formulas.steps import pointwise_seconds
 from llmsizer.schema.calibration import Curve
 from llmsizer.schema.deployment import Case
 
@@ -26,7 +28,8 @@ FORMULAS: dict[str, Formula[Any, Any]] = {
     "attention_decode": attention_decode_seconds,
     "latent_prefill": latent_prefill_seconds,
     "latent_decode": latent_decode_seconds,
-    "scan": scan_seconds,
+    "scan_prefill": scan_prefill_seconds,
+    "scan_decode": scan_decode_seconds,
     "all_reduce": collective_seconds,
     "all_gather": collective_seconds,
     "reduce_scatter": collective_seconds,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from llmsizer.core.quantities import BytesPerElement, FlopPerSecond
 from llmsizer.formulas.storage import bytes_per_value
+from llmsizer.schema.calibration import Curve
 from llmsizer.schema.deployment import Case
 from llmsizer.schema.number_format import NumberFormat
 
@@ -35,3 +36,9 @@ def precision(case: Case, stored: NumberFormat) -> Precision:
     expanded = stored.kernel if stored.kernel else "int8wo" if stored.compute in {"fp8", "int8"} else stored.compute
     plainly = stored.compute in {"bf16", "fp16", "fp32"}
     return Precision("bf16" if plainly else expanded, peaks[native], bytes_per_value(case.native.bits))
+
+
+def peak_of(case: Case, curve: Curve, how: Precision) -> FlopPerSecond:
+    """The peak that a curve's compute fraction refers to: the one it names where the device has it."""
+    peaks = case.accelerator.peak_dense
+    return peaks[curve.peak_of] if curve.peak_of is not None and curve.peak_of in peaks else how.peak

@@ -19,7 +19,7 @@ from llmsizer.sizing.collectives import layer_collectives, output_collectives
 from llmsizer.sizing.curves import curve_of
 from llmsizer.sizing.kernels import Experts, Kernel, Matmul, Pointwise
 from llmsizer.sizing.lowering import Stack, lower
-from llmsizer.sizing.precision import precision
+from llmsizer.sizing.precision import peak_of, precision
 from llmsizer.sizing.stages import Stage
 from llmsizer.sizing.tensor_formats import NATIVE, layer_formats
 from llmsizer.sizing.weights import WeightSizer, embedding_weight, held_layers, rank_shape, sizer_of
@@ -95,10 +95,11 @@ class KernelMaker:
         shapes = [rank_shape(weight, case.parallel, case.engine.vocabulary_padding) for weight in weights]
         width = total([named(shape.out_features, weight.name) for shape, weight in zip(shapes, weights, strict=True)], "n")
         how = precision(case, self._stored(stored))
+        curve = curve_of(case, "matmul", how.format)
         rows = rows_of or ("expanded" if weights[0].name == "kv_b_proj" else "rows")
         return Matmul(
             name, rows, width, shapes[0].in_features, self._weight_bytes(weights, group, layers), how.input_bytes,
-            self.values, how.peak, case.accelerator.memory_bandwidth, curve_of(case, "matmul", how.format),
+            self.values, peak_of(case, curve, how), case.accelerator.memory_bandwidth, curve,
         )  # fmt: skip
 
     def _experts(self, operation: Operation, stack: Stack, layers: list[int]) -> Experts:
@@ -109,12 +110,13 @@ class KernelMaker:
         ups = [weight for weight in operation.weights if weight.split is Split.COLUMN]
         shape = rank_shape(ups[0], case.parallel, 1)
         how = precision(case, self._stored(self._format_name(ups[0], group, layers)))
+        curve = curve_of(case, "experts", how.format)
         whole_experts = case.parallel.enable_expert_parallel
         ranks = repeated_width(case.parallel.tensor_parallel_size, case.parallel.data_parallel_size) if whole_experts else 1
         return Experts(
             "experts", ffn.num_experts, ffn.num_experts_per_tok, ranks, shape.in_features, shape.out_features,
             len(ups) + 1, case.expert_skew, self._weight_bytes(operation.weights, group, layers), self.values,
-            how.peak, case.accelerator.memory_bandwidth, curve_of(case, "experts", how.format),
+            peak_of(case, curve, how), case.accelerator.memory_bandwidth, curve,
         )  # fmt: skip
 
     def _pointwise(self, operation: Operation, stack: Stack) -> Iterator[Pointwise]:

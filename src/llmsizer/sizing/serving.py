@@ -8,11 +8,12 @@ replays its last pass on Values.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from llmsizer.core.explain import Source, Value, named, plain
-from llmsizer.core.numerics import maximum, minimum
+from llmsizer.core.numerics import maximum, minimum, where
 from llmsizer.core.quantities import Count, Fraction, PerSecond, Seconds, Tokens
 from llmsizer.formulas.serving import (
     batch_rate,
@@ -26,6 +27,7 @@ from llmsizer.formulas.serving import (
     decode_steps,
     delayed_seconds,
     end_to_end_seconds,
+    engine_seconds,
     finite_run_seconds,
     first_token_seconds,
     half_of,
@@ -46,28 +48,19 @@ from llmsizer.formulas.serving import (
     prompts_per_step,
     residual_seconds,
     running_rate,
+    sequences_at_rate,
     token_seconds,
     uncached_tokens,
     waiting_seconds,
 )
 from llmsizer.schema.deployment import Case
+from llmsizer.sizing.fixed_point import anywhere, every, fixed_point
 from llmsizer.sizing.speculation import Speculation, speculation_of
 from llmsizer.sizing.step_time import StepClock
 from llmsizer.sizing.steps import Step
 
-ROUNDS = 12
 # Most requests in flight decode; the rest wait or prefill.
 FIRST_GUESS = 0.95
-TOLERANCE = 1e-3
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What a replica is asked to bear, per attention rank: sequences in flight, or requests per second."""
-
-    concurrency: Any = None
-    rate: Any = None
-    running_cap: Any = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,22 +148,28 @@ class Serving:
     def closed(self, concurrency: Count, cap: Count) -> Steady:
         """The steady state of a closed loop with so many requests in flight."""
         running = minimum(concurrency, cap)
-        moment = self._settle(running)
+        return self._closed_state(self._full(running), concurrency, running)
+
+    def _full(self, running: Any) -> Moment:
+        """The moment of an engine that always runs so many."""
+        most = maximum(running - 1.0, 0.0)
+        return self._settle(lambda now: others_decoding(running, now.decode_seconds, now.ttft_seconds), most * FIRST_GUESS, most)
+
+    def _settle(self, respond: Callable[[Moment], Any], start: Any, most: Any) -> Moment:
+        """The moment whose number of others is the one it leads to."""
+        last: list[Moment] = []
+
+        def answer(others: Any) -> Any:
+            last[:] = [self.moment(others)]
+            return respond(last[0])
+
+        fixed_point(answer, start, most)
+        return last[0]
+
+    def _closed_state(self, moment: Moment, concurrency: Any, running: Any) -> Steady:
         rate = running_rate(running, moment.ttft_seconds, moment.decode_seconds)
         wait = waiting_seconds(concurrency, running, rate)
         return self._steady(moment, running, plain(concurrency) - plain(running), rate, wait, concurrency)
-
-    def _settle(self, running: Any) -> Moment:
-        """The moment whose number of others is the one it leads to."""
-        others = maximum(running - 1.0, 0.0) * FIRST_GUESS
-        for _ in range(ROUNDS):
-            moment = self.moment(others)
-            found = others_decoding(running, moment.decode_seconds, moment.ttft_seconds)
-            settled = abs(found - others) <= TOLERANCE * (1.0 + found)
-            if settled if isinstance(settled, bool) else settled.all():
-                break
-            others = found
-        return moment
 
     def open(self, rate: Any, cap: Any, most: Any = None) -> Steady:
         """The steady state at a request rate per rank; ``most`` sequences in flight at the most.
@@ -179,20 +178,32 @@ class Serving:
         batch, and ``rate`` the highest that holds.
         """
         limit = cap if most is None else minimum(most, cap)
-        highest = self._settle(limit)
-        top = running_rate(limit, highest.ttft_seconds - self.case.engine.front_end, highest.decode_seconds)
-        if plain(rate) >= top:
-            return self._steady(highest, limit, float("inf"), top, 0.0)
-        others = min(plain(rate) * highest.decode_seconds, limit - 1.0)
-        for _ in range(4 * ROUNDS):
-            moment = self.moment(others)
-            found = min(others_at_rate(rate, moment.decode_seconds), limit - 1.0)
-            others, before = (others + found) / 2, others
-            if abs(others - before) <= TOLERANCE * (1.0 + others):
-                break
-        moment = self.moment(others)
-        running = rate * (moment.ttft_seconds - self.case.engine.front_end + moment.decode_seconds)
-        return self._steady(moment, running, 0.0, rate, 0.0)
+        full, others = self._full(limit), maximum(limit - 1.0, 0.0)
+        holds = rate < self._highest_rate(full, limit)
+        if not anywhere(holds):
+            return self._open_state(full, rate, limit, holds)
+        moment = self._settle(
+            lambda now: where(holds, minimum(others_at_rate(rate, now.decode_seconds), others), now.others),
+            where(holds, minimum(others_at_rate(rate, full.decode_seconds), others), full.others),
+            others,
+        )
+        return self._open_state(moment, rate, limit, holds)
+
+    def _highest_rate(self, full: Moment, limit: Any) -> PerSecond:
+        inside = engine_seconds(full.ttft_seconds, self.case.engine.front_end)
+        return running_rate(limit, inside, full.decode_seconds)
+
+    def _open_state(self, moment: Moment, rate: Any, limit: Any, holds: Any) -> Steady:
+        """``holds``: whether the engine keeps up with the rate; where not, the moment is that of a full batch."""
+        inside = engine_seconds(moment.ttft_seconds, self.case.engine.front_end)
+        running = sequences_at_rate(rate, inside, moment.decode_seconds)
+        if every(holds):
+            return self._steady(moment, running, 0.0, rate, 0.0)
+        highest = self._highest_rate(moment, limit)
+        if not anywhere(holds):
+            return self._steady(moment, limit, float("inf"), highest, 0.0)
+        waiting = where(holds, 0.0, float("inf"))
+        return self._steady(moment, where(holds, running, limit), waiting, where(holds, rate, highest), 0.0)
 
     def static(self, batch: Any) -> Steady:
         """Batches one after another: all prompts first, then all answers to the end."""
@@ -209,26 +220,26 @@ class Serving:
                         decode, ttft, 0.0)  # fmt: skip
         return self._steady(moment, batch, 0.0, batch_rate(batch, ttft, decode), 0.0)
 
-    def replay(self, others: Count, concurrency: Any, cap: Any) -> Steady:
-        """The last pass of a settled state, on Values."""
+    def replay(self, others: Count, concurrency: Any, cap: Any, rate: Any, holds: bool) -> Steady:
+        """The last pass of a settled state, on Values; ``rate`` and whether it ``holds`` of an open loop."""
         if self.case.batching == "static":
             return self.static(batch_seen(others))
         moment = self.moment(others)
-        running = minimum(concurrency, cap) if concurrency is not None else plain(others) + 1.0
-        rate = running_rate(running, moment.ttft_seconds, moment.decode_seconds)
-        wait = waiting_seconds(concurrency, running, rate) if concurrency is not None else 0.0
-        return self._steady(moment, running, (concurrency or running) - running, rate, wait, concurrency)
+        limit = cap if concurrency is None else minimum(concurrency, cap)
+        if rate is not None:
+            return self._open_state(moment, rate, limit, holds)
+        in_flight = 1.0 if concurrency is None else concurrency
+        return self._closed_state(moment, in_flight, minimum(in_flight, cap))
 
     def _steady(self, moment: Moment, running: Count, waiting: Any, rate: PerSecond, wait: Seconds,
                 concurrency: Any = None) -> Steady:  # fmt: skip
-        ttft = moment.ttft_seconds if not _some(waiting) else delayed_seconds(moment.ttft_seconds, wait)
+        ttft = delayed_seconds(moment.ttft_seconds, wait) if anywhere(plain(wait) > 0) else moment.ttft_seconds
         if self.case.num_prompts is not None and concurrency is not None:
             ttft = finite_run_seconds(ttft, self._burst_seconds(running), running, self._prompts_of_rank(concurrency))
         tpot = token_seconds(moment.step_seconds, self.speculation.tokens_per_step)
         e2e = end_to_end_seconds(ttft, self.case.workload.output_tokens, tpot)
         return Steady(moment, running, waiting, rate, named(ttft, "ttft_seconds"), named(tpot, "tpot_seconds"),
                       named(e2e, "e2e_seconds"))  # fmt: skip
-
 
     def _prompts_of_rank(self, concurrency: Any) -> Any:
         """Prompts of a finite run that come to one attention rank, at least as many as are in flight."""
@@ -247,10 +258,6 @@ class Serving:
             prefill_tokens=tokens, prefill_context=self.cached, prefill_sequences=prompts_of_tokens(tokens, self.prompt),
         )  # fmt: skip
         return burst_seconds(self.case.engine.front_end, passes, self.clock.seconds(step))
-
-
-def _some(number: Any) -> bool:
-    return bool(number) if isinstance(number, (int, float)) else bool(number.any())
 
 
 def settled_leaf(others: float) -> Value:

@@ -61,6 +61,8 @@ FEWEST_TOKENS = 16
 # A decode row is cold when its cache is this many times the L2 cache, or its reading takes less
 # than this share of the time.
 CACHE_OVER_L2, WARM_SHARE = 2.0, 0.15
+# A head size that reaches less than this share of the best size's rate runs a fallback kernel.
+FALLBACK_RATE = 0.5
 # Kernels whose prefill tables time the absorbed form, which engines use in decode only.
 ABSORBED_PREFILL = ("flash_attention", "triton")
 # Where more than this share of a table's decode rows beats memory though the cache cannot stay in
@@ -147,7 +149,17 @@ def prefill_rows(device: MeasuredDevice, units: float, backend: str, format_name
         seconds > inputs["moved_bytes"] / inputs["memory_bandwidth"]
     )
     rows = _rows(device, backend, format_name, inputs, seconds, inputs["heads"], shape.entries, inputs["head_width"])
-    return rows.where(possible & (tokens >= FEWEST_TOKENS))
+    rate = flop / seconds
+    return rows.where(possible & (tokens >= FEWEST_TOKENS) & _same_kernel(rate, inputs["head_width"]))
+
+
+def _same_kernel(rate: Any, head_width: Any) -> Any:
+    """Which rows have a head size whose best rate is not far below that of the other sizes."""
+    import numpy as np
+
+    best = {width: np.quantile(rate[head_width == width], 0.95) for width in np.unique(head_width)}
+    limit = FALLBACK_RATE * max(best.values())
+    return np.isin(head_width, [width for width, fastest in best.items() if fastest >= limit])
 
 
 def decode_rows(device: MeasuredDevice, units: float, backend: str, format_name: str, columns: Columns,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llmsizer.authoring.fit.attention import AttentionFamily
@@ -14,6 +15,9 @@ from llmsizer.authoring.fit.tables import TITLE
 from llmsizer.authoring.fit.writing import calibration_yaml
 
 SAMPLE, GENERIC_SAMPLE = 800, 250
+# An engine whose times exceed what the others' curve says by this ratio in a fifth of the rows runs a
+# fallback kernel there; its rows keep their own curve and are not pooled.
+SLOW_QUANTILE, SLOW_RATIO = 0.8, 2.0
 # Devices outside the measured ones count their units differently (cores, engines, arrays), so the
 # generic curves hold no time per unit.
 GENERIC_FIXED = {"item_seconds": 1e-9}
@@ -21,16 +25,51 @@ LIKE = {"fp16": ["bf16"], "fp32": ["bf16"], "int8": ["fp8", "bf16"], "int4": ["f
 SOURCE = {"title": TITLE, "date": "2026-07", "note": "measured kernel times, newest version of each engine; curves fitted here"}
 
 
+@dataclass(frozen=True, slots=True)
+class TwoStarts(Fitter):
+    """A fitter that also starts from the middle of every range, and keeps the better fit."""
+
+    def fit(self, parts: Sequence[Rows], fixed: Mapping[str, float] | None = None) -> dict[str, float]:
+        """The better of two fits, by the mean error in log time."""
+        middle = [replace(one, start=(one.low * one.high) ** 0.5) for one in self.parameters]
+        fits = [Fitter(self.equation, starts).fit(parts, fixed) for starts in (self.parameters, middle)]
+        return min(fits, key=lambda values: self.distance(parts, values))
+
+    def distance(self, parts: Sequence[Rows], values: Mapping[str, float]) -> float:
+        """Mean absolute error in log time."""
+        import numpy as np
+
+        inputs, seconds = joined(parts)
+        return float(np.abs(np.log(self.equation(**inputs, **values) / seconds)).mean())
+
+
 def sampled(rows: Sequence[Rows], most: int = SAMPLE) -> list[Rows]:
     """At most so many rows of every table."""
     return [part.sample(most) for part in rows]
 
 
+def marked(fitter: Fitter, rows: Sequence[Rows]) -> list[Rows]:
+    """The rows, those of engines far slower than the others on the same architecture not to be pooled."""
+    import numpy as np
+
+    slow = set()
+    for key in {(part.architecture, part.format, part.backend) for part in rows}:
+        own = [part for part in rows if (part.architecture, part.format, part.backend) == key]
+        others = [part for part in rows if (part.architecture, part.format) == key[:2] and part.backend != key[2]]
+        if others:
+            inputs, seconds = joined(own)
+            ratio = seconds / fitter.equation(**inputs, **fitter.fit(others))
+            if np.quantile(ratio, SLOW_QUANTILE) > SLOW_RATIO:
+                slow.add(key)
+    return [replace(part, pooled=(part.architecture, part.format, part.backend) not in slow) for part in rows]
+
+
 def fitted_curves(equation: Callable[..., Any], parameters: Sequence[Parameter], rows: Sequence[Rows]) -> list[Curve]:
     """All curves of a family: generic ones without time per unit, then per architecture and finer."""
-    fitter = Fitter(equation, parameters)
+    fitter = TwoStarts(equation, parameters)
+    rows = marked(fitter, rows)
     formats = sorted({part.format for part in rows})
-    found = [generic(fitter, name, [part for part in rows if part.format == name]) for name in formats]
+    found = [generic(fitter, name, [part for part in rows if part.format == name and part.pooled]) for name in formats]
     for key in sorted({(part.architecture, part.format) for part in rows}):
         found += class_curves(fitter, [part for part in rows if (part.architecture, part.format) == key])
     return found
@@ -70,7 +109,7 @@ def with_head(text: str, ideal: Mapping[str, Any], like: Mapping[str, Sequence[s
 
 
 def _flow(mapping: Mapping[str, Any]) -> str:
-    items = (f"{name}: {_flow(value) if isinstance(value, Mapping) else value!r}" for name, value in mapping.items())
+    items = (f"{name}: {_flow(value) if isinstance(value, Mapping) else value}" for name, value in mapping.items())
     return "{" + ", ".join(items) + "}"
 
 

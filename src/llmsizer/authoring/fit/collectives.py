@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from llmsizer.authoring.fit.attention import newest_tables
-from llmsizer.authoring.fit.least_squares import Parameter
+from llmsizer.authoring.fit.attention_files import SOURCE, with_head
+from llmsizer.authoring.fit.least_squares import Parameter, relative_errors, summary
 from llmsizer.authoring.fit.pooling import Curve, Fitter
-from llmsizer.authoring.fit.rows import Rows, shape_numbers
+from llmsizer.authoring.fit.rows import Rows, joined, shape_numbers
 from llmsizer.authoring.fit.tables import KernelTable, read_tables
+from llmsizer.authoring.fit.writing import calibration_yaml
 from llmsizer.formulas.communication import collective_seconds
 
 EQUATION = collective_seconds.function
@@ -32,8 +34,15 @@ NCCL_KINDS = {
     "all_reduce": "all_reduce_nccl", "all_gather": "all_gather", "reduce_scatter": "reduce_scatter", "alltoall": "all_to_all",
 }  # fmt: skip
 ELEMENT_BYTES = {"half": 2.0, "bfloat16": 2.0, "int8": 1.0}
+KINDS = ("all_reduce_nccl", "all_reduce", "all_reduce_eager", "all_gather", "reduce_scatter", "all_to_all", "point_to_point")
+AXES = ("message", "ranks")
+PUBLIC_SOURCES = (
+    {"title": "stas00/ml-engineering, network chapters", "date": "2026-08", "note": "all-reduce of MI300X and of four nodes"},
+)
 SWITCHED = "NVLink"
 HOST_BUS = "PCIe"
+# A finer curve is kept when it takes the median or the 90th percentile of the error to this share.
+WORTHWHILE = 0.85
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +68,9 @@ def parameters_of(kind: str, link: str) -> tuple[tuple[Parameter, ...], dict[str
             free.append(parameter)
         else:
             fixed[parameter.name] = 0.0
-    return tuple(free), fixed
+    if kind == "point_to_point":
+        fixed |= {"rank_seconds": 0.0, "contention": 0.0}
+    return tuple(one for one in free if one.name not in fixed), fixed
 
 
 def collective_rows(kind: str, fabric: Fabric, backend: str, ranks: Any, message: Any, seconds: Any) -> Rows:
@@ -156,3 +167,57 @@ class _Fixed(Fitter):
 
     def fit(self, parts: Sequence[Rows], fixed: Mapping[str, float] | None = None) -> dict[str, float]:
         return Fitter(self.equation, self.parameters).fit(parts, {**self.held, **(fixed or {})})
+
+
+def fitted_curves(rows: Sequence[Rows]) -> tuple[list[Curve], list[Curve]]:
+    """Curves per fabric and kind with finer ones per engine or device, and generic ones per kind."""
+    parts = [*rows, *point_to_point(rows)]
+    found: list[Curve] = []
+    for kind, link in sorted({(part.format, part.architecture) for part in parts}):
+        found += _fabric_curves(KindFitter(kind, link), [one for one in parts if (one.format, one.architecture) == (kind, link)])
+    switched = [part for part in parts if part.architecture.startswith(SWITCHED)]
+    generic = [
+        replace(KindFitter(kind, SWITCHED).curve([part for part in switched if part.format == kind]), architecture=None)
+        for kind in sorted({part.format for part in switched})
+    ]
+    return found, generic
+
+
+def _fabric_curves(fitter: KindFitter, parts: Sequence[Rows]) -> list[Curve]:
+    whole = fitter.curve(parts)
+    found = [whole]
+    for field in ("backend", "device"):
+        names = sorted({getattr(part, field) for part in parts})
+        for name in names if len(names) > 1 else []:
+            own = [part for part in parts if getattr(part, field) == name]
+            found += _finer(fitter.curve(own, **{field: name}), whole, own)
+    return found
+
+
+def _finer(curve: Curve, whole: Curve, own: Sequence[Rows]) -> list[Curve]:
+    coarse = summary(relative_errors(EQUATION, *joined(own), whole.parameters))
+    unseen = curve.shapes_left_out or curve.error
+    return [curve] if unseen.median <= WORTHWHILE * coarse.median or unseen.p90 <= WORTHWHILE * coarse.p90 else []
+
+
+def collectives_text(rows: Sequence[Rows], public: Sequence[str], date: str) -> str:
+    """The calibration file of collectives; ``public`` are lines of curves from single published figures."""
+    found, generic = fitted_curves(rows)
+    heading = "Fitted by llmsizer.authoring.fit; formula llmsizer.formulas.communication.collective_seconds.\n"
+    heading += "fabric is the link of the hardware catalog, fractions are of its one-way bandwidth per device.\n"
+    heading += "all_reduce: the engine's own kernels, in graphs; all_reduce_nccl and all_reduce_eager: without either.\n"
+    heading += "Curves without a fabric are pooled over NVLink: an assumption for every fabric not measured."
+    text = _spelt(calibration_yaml("collectives", found, [SOURCE, *PUBLIC_SOURCES], date, AXES, heading))
+    last = _spelt(calibration_yaml("collectives", generic, [], date, AXES, "")).split("\ncurves:\n", 1)[1]
+    return with_head(text, {kind: ideal_parameters(kind) for kind in sorted(KINDS)}, {}) + "".join(public) + last
+
+
+def ideal_parameters(kind: str) -> dict[str, float]:
+    """The parameters at which a collective moves its traffic at the link's bandwidth, reduced by the switch."""
+    zeros = dict.fromkeys(("latency_seconds", "rank_seconds", "bulk_seconds", "contention"), 0.0)
+    return zeros | {"bulk_bytes": 1.0, "bandwidth_fraction": 1.0, "passes": passes_of(kind), "copies": 1.0}
+
+
+def _spelt(text: str) -> str:
+    lines = [line for line in text.splitlines(keepends=True) if not line.startswith("    peak_of:")]
+    return "".join(line.replace("  - architecture:", "  - fabric:").replace("    format:", "    kind:") for line in lines)

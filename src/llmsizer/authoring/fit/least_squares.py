@@ -12,7 +12,8 @@ Equation: TypeAlias = Callable[..., Any]
 
 # Residuals beyond this (in log time) count linearly: odd shapes and tuning accidents must not rule.
 _ROBUST_SCALE = 0.1
-_MOST_EVALUATIONS = 300
+_MOST_EVALUATIONS = 200
+_ENOUGH = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def fit_parameters(
     start = np.log([one.start for one in free])
     found = optimize.least_squares(
         residual, start, bounds=(limits[0], limits[1]), loss="soft_l1", f_scale=_ROBUST_SCALE, x_scale="jac",
-        max_nfev=_MOST_EVALUATIONS,
+        max_nfev=_MOST_EVALUATIONS, ftol=_ENOUGH,
     )  # fmt: skip
     return dict(fixed or {}) | {name: float(value) for name, value in zip(names, np.exp(found.x), strict=True)}
 

@@ -115,21 +115,21 @@ def without_host_time(found: list[Rows]) -> list[Rows]:
     kept = []
     for rows in found:
         floor, base = tiny_seconds(rows), floors[rows.device, rows.format]
-        if floor <= HOST_TIME_SEEN * base:
+        if floor <= HOST_TIME_SEEN * base < float("inf"):
             kept.append(rows)
-        elif floor <= HOST_TIME_RULES * base:
+        elif floor <= HOST_TIME_RULES * base < float("inf"):
             rest = replace(rows, seconds=rows.seconds - (floor - base), pooled=False, host_seconds=floor - base)
             kept.append(rest.where(rest.seconds > 0.5 * rows.seconds))
     return kept
 
 
 def tiny_seconds(rows: Rows) -> float:
-    """The median time of products so small that only launching them takes time."""
+    """The median time of products so small that only launching them takes time; endless without any."""
     import numpy as np
 
     inputs = rows.inputs
     tiny = (inputs["n"] * inputs["k"] <= _TINY_WEIGHTS) & (inputs["m"] <= _TINY_ROWS)
-    return float(np.median(rows.seconds[tiny])) if tiny.any() else 0.0
+    return float(np.median(rows.seconds[tiny])) if tiny.any() else float("inf")
 
 
 def read_rows(source: Path | None, devices: Mapping[str, MeasuredDevice]) -> list[Rows]:

@@ -16,7 +16,7 @@ from llmsizer.authoring.fit.least_squares import (
 from llmsizer.authoring.fit.rows import FOLDS, Rows, joined
 
 # Rows that a fit takes: at most of one part, and of all parts together.
-MOST_ROWS, MOST_ROWS_TOGETHER = 3000, 15_000
+MOST_ROWS, MOST_ROWS_TOGETHER = 3000, 12_000
 # With fewer rows than this in all its parts a curve only rescales the generic one.
 FEWEST_ROWS = 150
 # A finer curve is kept when it takes the median or the 90th percentile of the error to this share of the coarser one's.

@@ -53,7 +53,9 @@ class KernelTable:
         return KernelTable(self.device, self.backend, self.version, self.path, columns)
 
 
-def read_tables(source: Path | None, family: str, file: str) -> Iterator[KernelTable]:
+def read_tables(
+    source: Path | None, family: str, file: str, engines: Mapping[str, str] = ENGINES
+) -> Iterator[KernelTable]:
     """Every table of a family (``gemm``, ``moe``) with that file name, in the order of their paths.
 
     Raises CatalogError when the package is not there.
@@ -61,9 +63,9 @@ def read_tables(source: Path | None, family: str, file: str) -> Iterator[KernelT
     pattern = re.compile(rf"systems/data/([^/]+)/{family}/([^/]+)/([^/]+)/{re.escape(file)}$")
     for path, data in _files(source, pattern):
         match = pattern.search(path)
-        if match is None or match[1] not in DEVICES or match[2] not in ENGINES:
+        if match is None or match[1] not in DEVICES or match[2] not in engines:
             continue
-        yield KernelTable(DEVICES[match[1]], ENGINES[match[2]], match[3], match[0], _columns(data))
+        yield KernelTable(DEVICES[match[1]], engines[match[2]], match[3], match[0], _columns(data))
 
 
 def _files(source: Path | None, pattern: re.Pattern[str]) -> Iterator[tuple[str, bytes]]:
