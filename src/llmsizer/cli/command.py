@@ -14,7 +14,8 @@ from typer.core import TyperCommand, TyperGroup
 
 
 class PlainCommand(TyperCommand):
-    """A command whose text and flag options are handed on as the parser found them."""
+    """A command whose text and flag options are handed on as the parser found them; options whose
+    default is a number keep their conversion."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The parent's parameters (help included), without their own validation."""
@@ -31,7 +32,8 @@ class PlainGroup(TyperGroup):
 
 def _hand_on(parameters: list[Any]) -> list[Any]:
     for parameter in parameters:
-        if not isinstance(parameter.process_value, partial):
+        is_number = isinstance(parameter.default, (int, float)) and not isinstance(parameter.default, bool)
+        if not (is_number or isinstance(parameter.process_value, partial)):
             parameter.process_value = partial(_as_typed, parameter, parameter.process_value)
     return parameters
 

@@ -10,7 +10,7 @@ out as ``Value`` leaves, so the same wiring runs plain (fast) and explained.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from llmsizer.core.errors import UnitError
@@ -308,3 +308,11 @@ def lift(noun: T, provenance: Provenance | None = None) -> T:
     own = getattr(noun, "provenance", None)
     chosen = own if isinstance(own, Provenance) else provenance or Provenance()
     return cast(T, _View(noun, chosen))
+
+
+def changed(noun: T, **fields: Any) -> T:
+    """A frozen noun with some fields replaced; of a view a view."""
+    if type(noun) is not _View:
+        return replace(cast(Any, noun), **fields)  # type: ignore[no-any-return]
+    plainly = {name: value._noun if type(value) is _View else value for name, value in fields.items()}
+    return cast(T, _View(replace(noun._noun, **plainly), noun._provenance))

@@ -288,6 +288,16 @@ def profile_tokens(accepted: Count) -> Tokens:
     return (1 + accepted) * ONE_TOKEN
 
 
+@formula(reference="counting: the guesses and the token before them")
+def verified_tokens(guessed: Count) -> Tokens:
+    """Tokens of a sequence that a verification step computes.
+
+    >>> verified_tokens(3.0)
+    4.0
+    """
+    return (guessed + 1) * ONE_TOKEN
+
+
 @formula(reference="engines report the share of guesses accepted, (E − 1)/γ; solved for the tokens of a step")
 def tokens_of_reported_rate(reported: Fraction, guessed: Count) -> Tokens:
     """Tokens of a verification step from an engine's reported acceptance rate.
@@ -456,3 +466,13 @@ def finite_run_seconds(steady: Seconds, burst: Seconds, concurrency: Count, prom
     0.4
     """
     return steady + (burst - steady) * concurrency / prompts
+
+
+@formula(reference="measured: tokeniser, HTTP and first stream, and the front end's work for sequences being streamed")
+def front_end_seconds(fixed: Seconds, per_sequence: Seconds, others: Count) -> Seconds:
+    """Part of the time to first token that is spent outside the engine.
+
+    >>> round(front_end_seconds(0.05, 0.001, 20.0), 3)
+    0.07
+    """
+    return fixed + per_sequence * others

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from llmsizer.catalog.catalog import Catalog, load_catalog
 from llmsizer.catalog.spread import spread
 from llmsizer.core.explain import TIERS, plain
+from llmsizer.core.numerics import floor, maximum, minimum
 from llmsizer.question.resolve import Resolved, resolve
 from llmsizer.question.words import Words
 from llmsizer.schema.accelerator import Accelerator
 from llmsizer.schema.deployment import Case
 from llmsizer.schema.model import Model
 from llmsizer.sizing.estimate import Estimate, Evidence, memory_evidence
-from llmsizer.sizing.memory import MemoryEstimate, memory_estimate, whole_sequences
+from llmsizer.sizing.memory import MemoryEstimate, memory_estimate
 from llmsizer.sizing.speed import SpeedEstimate, speed_estimate
 
 if TYPE_CHECKING:
@@ -79,9 +80,13 @@ def with_concurrency(case: Case, words: Words, memory: MemoryEstimate) -> Case:
     """The case with ``concurrency="max"`` put into a number: as many as the cache and the engine run."""
     if words.concurrency != "max" or not memory.fits:
         return case
-    ranks = case.parallel.data_parallel_size
-    most = min(whole_sequences(memory.running_sequences), int(case.max_num_seqs) * ranks)
-    return replace(case, concurrency=max(1, most))
+    return replace(case, concurrency=int(most_in_flight(case, memory)))
+
+
+def most_in_flight(case: Case, memory: MemoryEstimate) -> Any:
+    """As many requests as the cache and the engine run at once; an array where the memory has one."""
+    most = minimum(floor(plain(memory.running_sequences)), float(case.max_num_seqs * case.parallel.data_parallel_size))
+    return maximum(most, 1.0)
 
 
 def evidence_of(case: Case, memory: MemoryEstimate, speed: SpeedEstimate | None) -> Evidence:

@@ -56,13 +56,13 @@ def resolve(words: Words, catalog: Catalog) -> Resolved:
     parallel = _parallel(words)
     check_split(model, parallel)
     keys, values = _cache_formats(words, engine, dtype)
-    workload = _workload(words, model)
+    workload = workload_of(words, model)
     limits = _limits(words, model, engine, accelerator, parallel, workload)
     _check_length(words, model, workload, limits)
     case = Case(
         model=model, accelerator=accelerator, engine=engine, scheme=scheme, native=number_formats()[dtype],
         cache_format=keys, value_format=values, parallel=parallel, workload=workload, dtype=dtype,
-        enforce_eager=bool(words.enforce_eager), request_rate=_rate(words), num_prompts=_prompts(words), batching=_batching(words, engine),
+        enforce_eager=bool(words.enforce_eager), request_rate=rate_of(words), num_prompts=_prompts(words), batching=_batching(words, engine),
         expert_skew=checked_fraction("expert_skew", words.expert_skew, most=100.0),
         calibration=calibration_of(str(words.calibration), accelerator, engine.id), flash_attention=_flash(words, engine),
         adapters=_adapters(words), offload=_offload(words, engine, parallel), draft=_draft(words, model, catalog), **limits,
@@ -204,7 +204,8 @@ def _cache_formats(words: Words, engine: EngineProfile, dtype: str) -> tuple[Cac
     return formats[0], formats[-1]
 
 
-def _workload(words: Words, model: Model) -> Workload:
+def workload_of(words: Words, model: Model) -> Workload:
+    """The lengths of a question, where none are given what the model allows."""
     longest = model.max_position_embeddings or LARGEST_LENGTH
     if words.max_model_len is not None:
         longest = min(longest, checked_integer("max_model_len", words.max_model_len, most=LARGEST_LENGTH))
@@ -223,7 +224,7 @@ def _limits(
     """The engine's limits for this run, each with its source."""
     found: dict[str, Source] = {}
     length, len_from = _length(words, model, engine, workload)
-    concurrency = _concurrency(words)
+    concurrency = concurrency_of(words)
     sequences = _or_default(words.max_num_seqs, "max_num_seqs", engine, found)
     if engine.kv_layout != "paged" and words.max_num_seqs is None and concurrency is not None:
         sequences, found["max_num_seqs"] = concurrency, QUESTION
@@ -305,7 +306,8 @@ def static_fraction(engine: EngineProfile, accelerator: Accelerator, parallel: P
     return round(max(total - reserve, 0.05 * total) / total, 3)
 
 
-def _rate(words: Words) -> float | None:
+def rate_of(words: Words) -> float | None:
+    """The request rate of a question."""
     if words.request_rate is None:
         return None
     return checked_fraction("request_rate", words.request_rate, least=1e-9, most=1e6)
@@ -321,7 +323,8 @@ def _batching(words: Words, engine: EngineProfile) -> str:
     return checked_choice("batching", str(words.batching), BATCHING)
 
 
-def _concurrency(words: Words) -> int | None:
+def concurrency_of(words: Words) -> int | None:
+    """The requests in flight that a question asks for; None without a number."""
     if words.concurrency is None or words.concurrency == "max":
         return None
     if isinstance(words.concurrency, str) and not words.concurrency.lstrip("-").isdigit():

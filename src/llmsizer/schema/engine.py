@@ -69,7 +69,9 @@ class EngineProfile:
     front_end: Seconds = 0.0
     host_step_seconds: Seconds = 0.0
     host_sequence_seconds: Seconds = 0.0
+    front_end_sequence_seconds: Seconds = 0.0
     layer_seconds: Seconds = 0.0
+    routed_layer_seconds: Seconds = 0.0
     captures_graphs: bool = True
     kernels_per_layer: Count = 12
     launch_seconds: Seconds = 5e-6

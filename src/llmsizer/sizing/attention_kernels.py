@@ -39,7 +39,7 @@ from llmsizer.schema.calibration import Curve
 from llmsizer.schema.deployment import Case
 from llmsizer.schema.model import LayerGroup
 from llmsizer.sizing.curves import curve_of
-from llmsizer.sizing.kernels import Cost, Kernel, is_nothing
+from llmsizer.sizing.kernels import Cost, Kernel
 from llmsizer.sizing.kv_cache import STATE_BITS
 from llmsizer.sizing.precision import sixteen_bit
 from llmsizer.sizing.steps import Load
@@ -80,8 +80,8 @@ class Prefill:
     machine: Machine
     stores_scores: bool
 
-    def is_idle(self, load: Load) -> bool:
-        return is_nothing(load.step.prefill_tokens)
+    def amount(self, load: Load) -> Count:
+        return load.step.prefill_tokens
 
     def _work(self, load: Load) -> tuple[Count, Tokens, Tokens, Count, Bytes]:
         """Prompts, tokens of each, keys the last one sees, pairs of each, bytes moved."""
@@ -127,8 +127,8 @@ class Decode:
     machine: Machine
     splits_context: bool = True
 
-    def is_idle(self, load: Load) -> bool:
-        return is_nothing(load.step.decode_batch)
+    def amount(self, load: Load) -> Count:
+        return load.step.decode_batch
 
     def _keys(self, load: Load) -> Tokens:
         context = load.step.decode_context
@@ -184,8 +184,8 @@ class ScanPrefill:
     state: State
     machine: Machine
 
-    def is_idle(self, load: Load) -> bool:
-        return is_nothing(load.step.prefill_tokens)
+    def amount(self, load: Load) -> Count:
+        return load.step.prefill_tokens
 
     def _work(self, load: Load) -> tuple[Flop, Bytes]:
         step, state = load.step, self.state
@@ -215,8 +215,8 @@ class ScanDecode:
     state: State
     machine: Machine
 
-    def is_idle(self, load: Load) -> bool:
-        return is_nothing(load.step.decode_batch)
+    def amount(self, load: Load) -> Count:
+        return load.step.decode_batch
 
     def _traffic(self, load: Load) -> Bytes:
         step, state = load.step, self.state

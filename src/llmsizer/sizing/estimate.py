@@ -134,7 +134,7 @@ class Estimate:
         if path.split(".")[0] in SPEED_PARTS and self.speed is not None:
             from llmsizer.sizing.speed import speed_estimate
 
-            speed = speed_estimate(case, self.memory, others=self.speed.others)
+            speed = speed_estimate(case, self.memory, settled=self.speed)
             replay = {name: getattr(speed, name) for name in SPEED_PARTS}
         else:
             replay = {"memory": memory_estimate(case, only_stage=self.memory.stage)}

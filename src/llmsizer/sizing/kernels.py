@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from llmsizer.core.explain import named, plain, total
+from llmsizer.core.numerics import where
 from llmsizer.core.quantities import Bytes, BytesPerElement, BytesPerSecond, Count, Flop, FlopPerSecond, Seconds
 from llmsizer.formulas.communication import collective_seconds
 from llmsizer.formulas.matmul import (
@@ -57,8 +58,8 @@ class Kernel(Protocol):
     def name(self) -> str:
         """What it is called in tables."""
 
-    def is_idle(self, load: Load) -> bool:
-        """Whether the step has nothing for it."""
+    def amount(self, load: Load) -> Count:
+        """How much the step has for it; it does not run where that is zero."""
 
     def seconds(self, load: Load) -> Seconds:
         """Its time in a step."""
@@ -82,8 +83,9 @@ class Matmul:
     memory_bandwidth: BytesPerSecond
     curve: Curve
 
-    def is_idle(self, load: Load) -> bool:
-        return is_nothing(getattr(load, self.rows_of))
+    def amount(self, load: Load) -> Count:
+        rows: Count = getattr(load, self.rows_of)
+        return rows
 
     def _activations(self, load: Load) -> Bytes:
         return matmul_activation_bytes(getattr(load, self.rows_of), self.n, self.k, self.input_bytes, self.output_bytes)
@@ -120,8 +122,8 @@ class Experts:
     memory_bandwidth: BytesPerSecond
     curve: Curve
 
-    def is_idle(self, load: Load) -> bool:
-        return is_nothing(load.joint)
+    def amount(self, load: Load) -> Count:
+        return load.joint
 
     def _spread(self, load: Load) -> tuple[Count, Count, Bytes, Bytes]:
         """Assignments of the slowest rank, its experts touched, their weights, and the activations."""
@@ -162,8 +164,8 @@ class Pointwise:
     memory_bandwidth: BytesPerSecond
     curve: Curve
 
-    def is_idle(self, load: Load) -> bool:
-        return is_nothing(load.rows)
+    def amount(self, load: Load) -> Count:
+        return load.rows
 
     def _moved(self, load: Load) -> Bytes:
         return pointwise_bytes(load.rows, self.width, self.passes, self.value_bytes)
@@ -191,8 +193,9 @@ class Collective:
     bandwidth: BytesPerSecond
     curve: Curve
 
-    def is_idle(self, load: Load) -> bool:
-        return is_nothing(getattr(load, self.rows_of))
+    def amount(self, load: Load) -> Count:
+        rows: Count = getattr(load, self.rows_of)
+        return rows
 
     def _message(self, load: Load) -> Bytes:
         return message_bytes(getattr(load, self.rows_of), self.width, self.value_bytes)
@@ -208,3 +211,11 @@ def is_nothing(amount: Any) -> bool:
     """Whether a plain or explained number is zero; an array never is."""
     number = plain(amount)
     return isinstance(number, (int, float)) and number == 0
+
+
+def where_busy(amount: Any, seconds: Seconds) -> Seconds:
+    """A kernel's time; of arrays zero where it has nothing to do."""
+    number = plain(amount)
+    if isinstance(number, (int, float)) or number.all():
+        return seconds
+    return where(number > 0, seconds, 0.0)

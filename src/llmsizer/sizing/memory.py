@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from llmsizer.core.explain import named, plain, total
 from llmsizer.core.numerics import floor
@@ -109,6 +110,38 @@ def memory_estimate(case: Case, only_stage: int | None = None) -> MemoryEstimate
     return _estimate(case, worst)
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What depends on the length of requests; the fields are arrays where the lengths are."""
+
+    fits: Any
+    max_concurrency_at_workload: Count
+    kv_slots: Tokens
+    running_sequences: Count
+
+
+def held(case: Case, found: StageMemory) -> Held:
+    """How many requests of the workload's lengths a stage's device holds, and whether one fits at all."""
+    wanted, replicas = workload_length(case), case.parallel.data_parallel_size
+    admitted = wanted if case.engine.admission == "reserve" else mean_length(case)
+    division, room = found.division, plain(found.division.for_cache) > 0 and bool(found.layers)
+    at_workload = _of_ranks(found.pool.concurrency(wanted), replicas) if room else 0.0
+    fits: Any = plain(division.for_cache) >= plain(division.allocated if division.allocated is not None else 0.0)
+    if division.allocated is None and found.layers:
+        fits = room and plain(found.pool.concurrency(required_length(case))) >= 1
+    return Held(
+        fits=fits,
+        max_concurrency_at_workload=named(at_workload, "max_concurrency_at_workload"),
+        kv_slots=named(concurrency_tokens(at_workload, wanted), "kv_slots"),
+        running_sequences=_of_ranks(found.pool.concurrency(admitted), replicas) if room else 0.0,
+    )
+
+
+def held_at(case: Case, stage: int) -> Held:
+    """The same for a case whose workload has arrays of lengths; ``stage`` as a plain estimate found it."""
+    return held(case, stage_memory(case, next(each for each in stages_of(case) if each.index == stage)))
+
+
 def _headroom(case: Case, found: StageMemory) -> float:
     left = float(plain(found.division.for_cache))
     return float(plain(found.pool.concurrency(case.max_model_len))) if left > 0 and found.layers else left
@@ -116,28 +149,25 @@ def _headroom(case: Case, found: StageMemory) -> float:
 
 def _estimate(case: Case, found: StageMemory) -> MemoryEstimate:
     length = case.max_model_len
-    wanted = workload_length(case)
-    admitted = wanted if case.engine.admission == "reserve" else mean_length(case)
     replicas = case.parallel.data_parallel_size
     pool, has_room = found.pool, plain(found.division.for_cache) > 0
-    shortfall = shortfall_bytes(case, found)
-    fits = plain(shortfall) <= 0
+    at_lengths = held(case, found)
+    fits = bool(at_lengths.fits)
     concurrency = _of_ranks(pool.concurrency(length), replicas) if has_room and found.layers else 0.0
-    at_workload = _of_ranks(pool.concurrency(wanted), replicas) if has_room and found.layers else 0.0
     printed = _of_ranks(pool.printed_tokens(length), replicas) if has_room and found.layers else 0.0
     return MemoryEstimate(
         per_gpu=device_memory(case, found),
         fits=fits,
         reasons=tuple(reasons(case, found)) if not fits else (),
-        shortfall_bytes=shortfall,
+        shortfall_bytes=shortfall_bytes(case, found),
         kv_bytes_per_token_per_gpu=named(pool.bytes_per_token(length), "kv_bytes_per_token_per_gpu") if found.layers else 0.0,
         kv_bytes_per_further_token=sequence_slope(found.layers),
         state_bytes_per_sequence=named(fixed_sequence_bytes(found.layers), "state_bytes_per_sequence"),
         kv_capacity_tokens=named(printed, "kv_capacity_tokens"),
-        kv_slots=named(concurrency_tokens(at_workload, wanted), "kv_slots"),
+        kv_slots=at_lengths.kv_slots,
         max_concurrency_at_max_model_len=named(concurrency, "max_concurrency_at_max_model_len"),
-        max_concurrency_at_workload=named(at_workload, "max_concurrency_at_workload"),
-        running_sequences=_of_ranks(pool.concurrency(admitted), replicas) if has_room and found.layers else 0.0,
+        max_concurrency_at_workload=at_lengths.max_concurrency_at_workload,
+        running_sequences=at_lengths.running_sequences,
         max_context_tokens=float(longest_context(case, found)) if has_room else 0.0,
         host_weights_bytes=host_weight_bytes(case, found.stage),
         stage=found.stage.index,
@@ -191,9 +221,9 @@ def shortfall_bytes(case: Case, found: StageMemory) -> float:
     return 0.0 if float(plain(found.pool.concurrency(required_length(case)))) >= 1 else _least_pool(case, found) - left
 
 
-def required_length(case: Case) -> float:
+def required_length(case: Case) -> Any:
     """The length one sequence must be able to reach: the user's max_model_len, else the workload's."""
-    return float(plain(case.max_model_len)) if case.len_from == "user" else float(plain(workload_length(case)))
+    return plain(case.max_model_len if case.len_from == "user" else workload_length(case)) * 1.0
 
 
 def _least_pool(case: Case, found: StageMemory) -> float:

@@ -30,6 +30,7 @@ from llmsizer.formulas.serving import (
     engine_seconds,
     finite_run_seconds,
     first_token_seconds,
+    front_end_seconds,
     half_of,
     interrupted_step_seconds,
     largest_tokens,
@@ -122,8 +123,10 @@ class Serving:
             step = interrupted_step_seconds(pure_seconds, share, prompt_seconds)
         load = prefill_load(entering, self.prompt, budget)
         passes = prefill_passes(self.prompt, budget)
+        engine = self.case.engine
+        front = front_end_seconds(engine.front_end, engine.front_end_sequence_seconds, others)
         ttft = first_token_seconds(
-            self.case.engine.front_end, residual_seconds(step, others), prefill_queue_seconds(load, prompt_seconds), passes,
+            front, residual_seconds(step, others), prefill_queue_seconds(load, prompt_seconds), passes,
             prompt_seconds,
         )  # fmt: skip
         return Moment(
@@ -216,11 +219,11 @@ class Serving:
         prompt_seconds, pure_seconds = self.clock.seconds(prompts), self.speculation.step_seconds(self.clock, pure)
         ttft = first_token_seconds(self.case.engine.front_end, 0.0, 0.0, passes, prompt_seconds)
         decode = decode_seconds(self.steps, pure_seconds)
-        moment = Moment(batch - 1.0, batch, pure, pure_seconds, prompts, prompt_seconds, pure_seconds, self.steps,
+        moment = Moment(plain(batch) - 1.0, batch, pure, pure_seconds, prompts, prompt_seconds, pure_seconds, self.steps,
                         decode, ttft, 0.0)  # fmt: skip
         return self._steady(moment, batch, 0.0, batch_rate(batch, ttft, decode), 0.0)
 
-    def replay(self, others: Count, concurrency: Any, cap: Any, rate: Any, holds: bool) -> Steady:
+    def replay(self, others: Any, concurrency: Any, cap: Any, rate: Any, holds: bool) -> Steady:
         """The last pass of a settled state, on Values; ``rate`` and whether it ``holds`` of an open loop."""
         if self.case.batching == "static":
             return self.static(batch_seen(others))

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from llmsizer.blocks.operation import Kind
-from llmsizer.core.explain import named, plain, total
+from llmsizer.core.explain import changed, named, plain, total
 from llmsizer.core.quantities import Count, Seconds, Tokens
-from llmsizer.formulas.serving import profile_tokens, speculated_tokens
+from llmsizer.formulas.serving import profile_tokens, speculated_tokens, verified_tokens
 from llmsizer.formulas.steps import seconds_of_layers
 from llmsizer.schema.deployment import Case, Draft, Parallel
 from llmsizer.sizing.draft import draft_stacks
-from llmsizer.sizing.kernels import Kernel
+from llmsizer.sizing.kernels import Kernel, is_nothing
 from llmsizer.sizing.rank_kernels import KernelMaker
 from llmsizer.sizing.step_time import StepClock
 from llmsizer.sizing.steps import Step, load_of
@@ -46,7 +46,7 @@ def speculation_of(case: Case) -> Speculation:
         yielded: Tokens = profile_tokens(sum(plain(each) for each in draft.profile))
     else:
         yielded = speculated_tokens(draft.acceptance, guessed)
-    return Speculation(guessed + 1.0, yielded, Drafter(case, draft) if draft.method != "ngram" else None)
+    return Speculation(verified_tokens(guessed), yielded, Drafter(case, draft) if draft.method != "ngram" else None)
 
 
 class Drafter:
@@ -60,7 +60,7 @@ class Drafter:
         """The clock of a draft model, undivided on every rank."""
         assert self.draft.model is not None
         assert self.draft.scheme is not None
-        case = replace(self.case, model=self.draft.model, scheme=self.draft.scheme, parallel=Parallel(), draft=None)
+        case = changed(self.case, model=self.draft.model, scheme=self.draft.scheme, parallel=Parallel(), draft=None)
         return StepClock(case)
 
     @cached_property
@@ -85,7 +85,7 @@ class Drafter:
         if self.draft.model is not None:
             return seconds_of_layers(self.clock.seconds(one_token), passes)
         load = load_of(one_token, self.case.parallel.data_parallel_size)
-        kernels = [kernel.seconds(load) for kernel in self.kernels if not kernel.is_idle(load)]
+        kernels = [kernel.seconds(load) for kernel in self.kernels if not is_nothing(kernel.amount(load))]
         layer = named(self.case.engine.layer_seconds, "small kernels")
         return seconds_of_layers(total([*kernels, layer], "one draft pass"), passes)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from llmsizer.core.explain import named, plain, total
+from llmsizer.core.numerics import ceil, maximum, minimum
 from llmsizer.core.quantities import Bytes, Count, Flop, FlopPerByte, Fraction, PerSecond, Seconds
 from llmsizer.formulas.roofline import arithmetic_intensity, bandwidth_utilization, flop_utilization, ridge_point
 from llmsizer.formulas.serving import rate_of_ranks, rate_per_device, tokens_per_second
@@ -14,7 +15,7 @@ from llmsizer.schema.deployment import Case
 from llmsizer.sizing.memory import MemoryEstimate
 from llmsizer.sizing.precision import sixteen_bit
 from llmsizer.sizing.serving import Serving, Steady, settled_leaf
-from llmsizer.sizing.step_time import StageCost, StepClock, binding, shares
+from llmsizer.sizing.step_time import StageCost, StepClock, binding, largest_share, shares
 from llmsizer.sizing.steps import Step
 
 
@@ -74,33 +75,36 @@ class SpeedEstimate:
     max_requests_per_second: PerSecond | None = None
 
 
-def rank_demand(case: Case, memory: MemoryEstimate) -> tuple[Any, Any]:
-    """Sequences in flight on the fullest attention rank, and the most that rank can run at once."""
+def rank_demand(case: Case, memory: MemoryEstimate) -> tuple[Any, Any, Any]:
+    """What one attention rank, the fullest, is asked to bear: sequences in flight (None: as many as
+    come), the most that it can run at once, and requests per second (None: a closed loop).
+
+    The case's load and the memory's ``running_sequences`` may be arrays.
+    """
     ranks = int(plain(case.parallel.data_parallel_size))
-    capacity = float(plain(memory.running_sequences))
-    cap = min(float(plain(case.max_num_seqs)), max(capacity / ranks, 1.0))
-    concurrency = plain(case.concurrency)
-    if concurrency is None:
-        return None, cap
-    return -(-concurrency // ranks) if ranks > 1 else float(concurrency), cap
+    capacity = maximum(plain(memory.running_sequences) / ranks, 1.0)
+    cap = minimum(float(plain(case.max_num_seqs)), capacity)
+    concurrency, rate = plain(case.concurrency), plain(case.request_rate)
+    share = None if concurrency is None else ceil(concurrency / ranks) if ranks > 1 else concurrency * 1.0
+    return share, cap, None if rate is None else rate / ranks
 
 
-def speed_estimate(case: Case, memory: MemoryEstimate, others: float | None = None) -> SpeedEstimate:
-    """The speed of a case that fits; ``others`` replays a settled steady state on Values."""
+def speed_estimate(case: Case, memory: MemoryEstimate, settled: SpeedEstimate | None = None) -> SpeedEstimate:
+    """The speed of a case that fits; on a lifted case ``settled`` is the plain answer that it derives."""
     clock = StepClock(case)
-    return _estimate(case, clock, steady_state(case, memory, clock, others))
+    return _estimate(case, clock, steady_state(case, memory, clock, settled))
 
 
-def steady_state(case: Case, memory: MemoryEstimate, clock: StepClock, others: float | None = None) -> Steady:
+def steady_state(case: Case, memory: MemoryEstimate, clock: StepClock, settled: SpeedEstimate | None = None) -> Steady:
     """The steady state of one attention rank under the load that the case asks for."""
     serving = Serving(case, clock)
-    concurrency, cap = rank_demand(case, memory)
-    if others is not None:
-        return serving.replay(settled_leaf(others), concurrency, cap)
+    concurrency, cap, rate = rank_demand(case, memory)
+    if settled is not None:
+        return serving.replay(settled_leaf(settled.others), concurrency, cap, rate, plain(settled.waiting) != float("inf"))
     if case.batching == "static":
         return serving.static(concurrency if concurrency is not None else 1.0)
-    if case.request_rate is not None:
-        return serving.open(case.request_rate / plain(case.parallel.data_parallel_size), cap, concurrency)
+    if rate is not None:
+        return serving.open(rate, cap, concurrency)
     return serving.closed(concurrency if concurrency is not None else 1.0, cap)
 
 
@@ -108,7 +112,7 @@ def _estimate(case: Case, clock: StepClock, steady: Steady) -> SpeedEstimate:
     moment, ranks = steady.moment, case.parallel.data_parallel_size
     return SpeedEstimate(
         latency=Latency(steady.ttft_seconds, steady.tpot_seconds, steady.e2e_seconds),
-        throughput=_throughput(case, steady.rate),
+        throughput=throughput(case, steady.rate),
         prefill=phase(case, clock, moment.prompt_step),
         decode=phase(case, clock, moment.pure_step),
         running=plain(steady.running) * plain(ranks),
@@ -118,7 +122,8 @@ def _estimate(case: Case, clock: StepClock, steady: Steady) -> SpeedEstimate:
     )
 
 
-def _throughput(case: Case, rank_rate: PerSecond) -> Throughput:
+def throughput(case: Case, rank_rate: PerSecond) -> Throughput:
+    """The rates of a replica from the request rate of one of its attention ranks."""
     split, work = case.parallel, case.workload
     rate = rank_rate if plain(split.data_parallel_size) == 1 else rate_of_ranks(rank_rate, split.data_parallel_size)
     output = tokens_per_second(rate, work.output_tokens)
@@ -148,7 +153,7 @@ def phase(case: Case, clock: StepClock, step: Step) -> Phase:
         ridge_point_flop_per_byte=ridge_point(peak, bandwidth),
         flop_utilization=flop_utilization(flop, peak, cost.seconds),
         bandwidth_utilization=bandwidth_utilization(traffic, bandwidth, cost.seconds),
-        bound=max(found, key=lambda key: found[key]),
+        bound=largest_share(found),
         operations=tuple(_operations(cost)),
     )
 

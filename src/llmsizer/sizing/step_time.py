@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from llmsizer.blocks.feed_forward import MixtureOfExperts
 from llmsizer.core.explain import named, plain, total
-from llmsizer.core.numerics import maximum
+from llmsizer.core.numerics import maximum, minimum, where
 from llmsizer.core.quantities import Count, Seconds
+from llmsizer.formulas.parameters import repeated_width
 from llmsizer.formulas.steps import eager_seconds, host_seconds, pipeline_seconds, seconds_of_layers
 from llmsizer.schema.deployment import Case
 from llmsizer.sizing.collectives import stage_transfer
-from llmsizer.sizing.kernels import Cost
+from llmsizer.sizing.kernels import Cost, is_nothing, where_busy
 from llmsizer.sizing.rank_kernels import Repeated, rank_kernels
 from llmsizer.sizing.stages import Stage, pipeline_stages
-from llmsizer.sizing.steps import Step, load_of
+from llmsizer.sizing.steps import Load, Step, load_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,12 @@ class StepClock:
         return max(self.stages, key=lambda stage: (stage.end - stage.first, stage.index))
 
     @cached_property
+    def routed_layers(self) -> int:
+        """Layers of the slowest stage that route to experts."""
+        groups = [group for group in self.case.model.layers if isinstance(group.feed_forward, MixtureOfExperts)]
+        return sum(1 for group in groups for layer in group.indices if self.slowest.first <= layer < self.slowest.end)
+
+    @cached_property
     def kernels(self) -> list[Repeated]:
         """The kernels of the slowest stage."""
         return rank_kernels(self.case, self.slowest)
@@ -58,29 +67,40 @@ class StepClock:
     def stage_cost(self, step: Step) -> StageCost:
         """What one pass of a step through the slowest stage costs, kernel by kernel."""
         load = load_of(step, self.case.parallel.data_parallel_size)
-        busy = [each for each in self.kernels if not each.kernel.is_idle(load)]
-        costs = [(each.kernel.cost(load), each.count) for each in busy]
-        kernels = tuple(KernelCost(cost, count, _all(cost.name, cost.seconds, count)) for cost, count in costs)
+        kernels = tuple(self._costs(load))
         device, host = self._device([each.seconds for each in kernels]), self._host(step)
         return StageCost(kernels, device, host, total([named(device, "device"), named(host, "host")], "step_seconds"))
+
+    def _costs(self, load: Load) -> Iterator[KernelCost]:
+        for each in self.kernels:
+            amount = each.kernel.amount(load)
+            if not is_nothing(amount):
+                cost = each.kernel.cost(load)
+                yield KernelCost(cost, each.count, _all(cost.name, where_busy(amount, cost.seconds), each.count))
 
     def stage_seconds(self, step: Step) -> Seconds:
         """The time of one pass of a step through the slowest stage."""
         load = load_of(step, self.case.parallel.data_parallel_size)
-        parts = [
-            _all(each.kernel.name, each.kernel.seconds(load), each.count)
-            for each in self.kernels
-            if not each.kernel.is_idle(load)
-        ]
-        return total([named(self._device(parts), "device"), named(self._host(step), "host")], "step_seconds")
+        device = self._device(list(self._seconds(load)))
+        return total([named(device, "device"), named(self._host(step), "host")], "step_seconds")
+
+    def _seconds(self, load: Load) -> Iterator[Seconds]:
+        for each in self.kernels:
+            amount = each.kernel.amount(load)
+            if not is_nothing(amount):
+                yield _all(each.kernel.name, where_busy(amount, each.kernel.seconds(load)), each.count)
 
     def _device(self, parts: list[Seconds]) -> Seconds:
         """Kernels and the small kernels between them; what their launches take where no graph holds them."""
         engine, layers = self.case.engine, self.slowest.end - self.slowest.first
         small = seconds_of_layers(engine.layer_seconds, layers)
-        device = total([*parts, named(small, "small kernels of the layers")], "device_seconds")
+        parts = [*parts, named(small, "small kernels of the layers")]
+        if self.routed_layers:
+            routed = seconds_of_layers(engine.routed_layer_seconds, self.routed_layers)
+            parts.append(named(routed, "small kernels of routed layers"))
+        device = total(parts, "device_seconds")
         if self.case.enforce_eager or not engine.captures_graphs:
-            return eager_seconds(device, engine.kernels_per_layer * layers, engine.launch_seconds)
+            return eager_seconds(device, repeated_width(engine.kernels_per_layer, layers), engine.launch_seconds)
         return device
 
     def _host(self, step: Step) -> Seconds:
@@ -105,25 +125,38 @@ class StepClock:
 def micro_batch(batch: Any, stages: int) -> Any:
     """Sequences of one micro-batch: a share of the batch, one at least where any decode."""
     number = plain(batch)
-    if isinstance(number, (int, float)):
-        return max(number / stages, min(number, 1.0))
-    return maximum(number / stages, 1.0)
+    return maximum(number / stages, minimum(number, 1.0))
 
 
 def _all(name: str, one: Seconds, count: Count) -> Seconds:
     return named(one if plain(count) == 1 else seconds_of_layers(one, count), name)
 
 
-def shares(cost: StageCost) -> dict[str, float]:
+def shares(cost: StageCost) -> dict[str, Any]:
     """Seconds of a step by what binds: compute, memory, interconnect or overhead. Plain numbers."""
-    found = {"compute": 0.0, "memory": 0.0, "interconnect": 0.0, "overhead": 0.0}
+    found: dict[str, Any] = {"compute": 0.0, "memory": 0.0, "interconnect": 0.0, "overhead": plain(cost.seconds)}
     for each in cost.kernels:
-        seconds = float(plain(each.seconds))
-        floor = min(float(plain(each.cost.floor)) * float(plain(each.count)), seconds)
-        found["overhead"] += floor
-        found[binding(each.cost)] += seconds - floor
-    found["overhead"] += float(plain(cost.seconds)) - sum(float(plain(each.seconds)) for each in cost.kernels)
+        seconds = plain(each.seconds)
+        beyond = maximum(seconds - plain(each.cost.floor) * plain(each.count), 0.0)
+        found["overhead"] = found["overhead"] - beyond
+        if each.cost.kind == "communication":
+            found["interconnect"] = found["interconnect"] + beyond
+        elif each.cost.peak is None or each.cost.bandwidth is None:
+            found["memory"] = found["memory"] + beyond
+        else:
+            compute = where(is_compute_bound(each.cost), beyond, 0.0)
+            found["compute"], found["memory"] = found["compute"] + compute, found["memory"] + beyond - compute
     return found
+
+
+def largest_share(found: Mapping[str, Any]) -> Any:
+    """The name of the largest of some shares; for arrays an array of names."""
+    names = list(found)
+    if all(isinstance(share, (int, float)) for share in found.values()):
+        return max(names, key=lambda name: float(found[name]))
+    import numpy as np
+
+    return np.array(names, dtype=object)[np.argmax(np.stack(np.broadcast_arrays(*found.values())), axis=0)]
 
 
 def binding(cost: Cost) -> str:
@@ -133,5 +166,9 @@ def binding(cost: Cost) -> str:
         return "interconnect"
     if cost.peak is None or cost.bandwidth is None:
         return "memory"
-    compute = plain(cost.flop) / plain(cost.peak) > plain(cost.bytes) / plain(cost.bandwidth)
-    return "compute" if compute else "memory"
+    return "compute" if is_compute_bound(cost) else "memory"
+
+
+def is_compute_bound(cost: Cost) -> Any:
+    """Whether the FLOP at the peak take longer than the bytes at the bandwidth."""
+    return plain(cost.flop) * plain(cost.bandwidth) > plain(cost.bytes) * plain(cost.peak)

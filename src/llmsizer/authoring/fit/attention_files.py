@@ -59,7 +59,7 @@ def marked(fitter: Fitter, rows: Sequence[Rows]) -> list[Rows]:
         if others:
             inputs, seconds = joined(own)
             ratio = seconds / fitter.equation(**inputs, **fitter.fit(others))
-            if np.quantile(ratio, SLOW_QUANTILE) > SLOW_RATIO:
+            if np.quantile(ratio, SLOW_QUANTILE) > SLOW_RATIO and np.median(ratio) > 1.0:
                 slow.add(key)
     return [replace(part, pooled=(part.architecture, part.format, part.backend) not in slow) for part in rows]
 
@@ -72,7 +72,9 @@ def fitted_curves(equation: Callable[..., Any], parameters: Sequence[Parameter],
     found = [generic(fitter, name, [part for part in rows if part.format == name and part.pooled]) for name in formats]
     for key in sorted({(part.architecture, part.format) for part in rows}):
         found += class_curves(fitter, [part for part in rows if (part.architecture, part.format) == key])
-    return found
+    # A device's curve over engines would go before the architecture's curve of the engine asked for.
+    several = {curve.architecture for curve in found if curve.backend is not None}
+    return [one for one in found if one.device is None or one.backend is not None or one.architecture not in several]
 
 
 def generic(fitter: Fitter, format_name: str, parts: Sequence[Rows]) -> Curve:

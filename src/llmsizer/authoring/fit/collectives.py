@@ -201,7 +201,7 @@ def _finer(curve: Curve, whole: Curve, own: Sequence[Rows]) -> list[Curve]:
 
 
 def collectives_text(rows: Sequence[Rows], public: Sequence[str], date: str) -> str:
-    """The calibration file of collectives; ``public`` are lines of curves from single published figures."""
+    """The calibration file of collectives; ``public`` are texts of curves from single published figures."""
     found, generic = fitted_curves(rows)
     heading = "Fitted by llmsizer.authoring.fit; formula llmsizer.formulas.communication.collective_seconds.\n"
     heading += "fabric is the link of the hardware catalog, fractions are of its one-way bandwidth per device.\n"
@@ -209,13 +209,17 @@ def collectives_text(rows: Sequence[Rows], public: Sequence[str], date: str) -> 
     heading += "Curves without a fabric are pooled over NVLink: an assumption for every fabric not measured."
     text = _spelt(calibration_yaml("collectives", found, [SOURCE, *PUBLIC_SOURCES], date, AXES, heading))
     last = _spelt(calibration_yaml("collectives", generic, [], date, AXES, "")).split("\ncurves:\n", 1)[1]
-    return with_head(text, {kind: ideal_parameters(kind) for kind in sorted(KINDS)}, {}) + "".join(public) + last
+    return with_head(text, {kind: ideal_parameters(kind) for kind in sorted(KINDS)}, {}) + "".join(map(_indented, public)) + last
 
 
 def ideal_parameters(kind: str) -> dict[str, float]:
     """The parameters at which a collective moves its traffic at the link's bandwidth, reduced by the switch."""
     zeros = dict.fromkeys(("latency_seconds", "rank_seconds", "bulk_seconds", "contention"), 0.0)
     return zeros | {"bulk_bytes": 1.0, "bandwidth_fraction": 1.0, "passes": passes_of(kind), "copies": 1.0}
+
+
+def _indented(text: str) -> str:
+    return "".join(f"  {line}" for line in text.splitlines(keepends=True))
 
 
 def _spelt(text: str) -> str:

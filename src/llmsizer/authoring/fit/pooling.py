@@ -133,9 +133,9 @@ def _class_curves(fitter: Fitter, group: Sequence[Rows]) -> list[Curve]:
     devices = _groups(group, lambda part: (part.device,))
     for parts in devices if len(devices) > 1 else []:
         own = _finer(fitter, [part for part in parts if part.pooled] or parts, whole, device=parts[0].device)
-        found += [own] if own is not None else []
+        found += [own] if own is not None and not by_engine else []
         for part in parts:
-            parent = by_engine.get(part.backend) or own or whole
+            parent = by_engine.get(part.backend) or (whole if by_engine else own or whole)
             exact = _finer(fitter, [part], parent, device=part.device, backend=part.backend)
             found += [exact] if exact is not None else []
     return found + list(by_engine.values())

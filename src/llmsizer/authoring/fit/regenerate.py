@@ -15,9 +15,11 @@ from llmsizer.authoring.fit.writing import calibration_yaml
 _COMMON = """
 Written by llmsizer.authoring.fit.regenerate; do not edit by hand.
 
-Which curve: the most specific one that matches (device and backend, device, architecture and backend,
-architecture, then architecture null). null matches anything. peak_of names the entry of the device's
-peak_dense that compute_fraction refers to (null: the peak that the format computes at).
+Which curve: the nearest that matches (device, then architecture, then architecture null), and among
+those the engine's own before the one pooled over engines. null matches anything. Curves of a device or
+an engine are there only where they predict left-out shapes clearly better than the coarser one.
+peak_of names the entry of the device's peak_dense that compute_fraction refers to (null: the peak that
+the format computes at).
 Errors are |predicted / measured - 1|: of the fit, on a fifth of the shapes left out, and on a device
 left out. host_seconds_left_out: time per call that the measuring loop of an engine spent on the host,
 taken off before the fit, as engines replay captured graphs.

@@ -1,4 +1,4 @@
-"""Fit of recurrent layers: measured Gated DeltaNet times to ``calibrations/scan*.yaml``.
+"""Fit of recurrent layers: measured Gated DeltaNet times to ``calibrations/scan_*.yaml``.
 
 A layer is its convolution and its scan together. The published Mamba-2 tables time the convolution
 alone, so Mamba and the other recurrences take the curves of the delta rule: the same traffic of states and tokens.
@@ -7,6 +7,7 @@ alone, so Mamba and the other recurrences take the curves of the delta rule: the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from llmsizer.authoring.fit.attention import newest_tables
@@ -17,7 +18,7 @@ from llmsizer.authoring.fit.rows import Rows, shape_numbers
 from llmsizer.authoring.fit.tables import KernelTable
 from llmsizer.authoring.fit.writing import calibration_yaml
 from llmsizer.formulas.attention import scan_decode_seconds, scan_flop, scan_prefill_seconds
-from llmsizer.formulas.steps import scan_seconds, state_traffic_bytes
+from llmsizer.formulas.steps import state_traffic_bytes
 
 FRACTIONS = (
     Parameter("launch_seconds", 1e-5, 1e-6, 3e-4),
@@ -29,7 +30,6 @@ FAMILIES: Mapping[str, tuple[Equation, tuple[Parameter, ...], tuple[str, ...]]] 
     "scan_prefill": (scan_prefill_seconds.function, (*FRACTIONS, COMPUTE, *CHAIN),
                      ("tokens", "flop", "moved_bytes", "peak", "memory_bandwidth")),
     "scan_decode": (scan_decode_seconds.function, FRACTIONS, ("moved_bytes", "memory_bandwidth")),
-    "scan": (scan_seconds.function, (*FRACTIONS, COMPUTE), ("flop", "traffic", "peak", "memory_bandwidth")),
 }  # fmt: skip
 
 STATE_BYTES, VALUE_BYTES = 4.0, 2.0
@@ -68,7 +68,8 @@ def scan_rows(columns: Mapping[str, Any], device: MeasuredDevice, backend: str) 
     rows = sequences * tokens
     moved = state_traffic_bytes.function(sequences, state * STATE_BYTES, rows, tail, VALUE_BYTES)
     inputs = {
-        "sequences": sequences, "tokens": tokens, "flop": scan_flop.function(rows, state), "moved_bytes": moved, "traffic": moved,
+        "sequences": sequences, "tokens": tokens, "key_heads": columns["num_k_heads"].astype(float),
+        "value_heads": columns["num_v_heads"].astype(float), "flop": scan_flop.function(rows, state), "moved_bytes": moved,
         "peak": np.full(len(rows), device.peak("bf16")[1]), "memory_bandwidth": np.full(len(rows), device.memory_bandwidth),
     }  # fmt: skip
     return Rows(
@@ -101,8 +102,6 @@ def _sound(rows: Rows, device: MeasuredDevice, phase: str) -> Any:
 
 def with_inputs(family: str, rows: Sequence[Rows]) -> Iterator[Rows]:
     """The rows with only the inputs that a family's formula takes."""
-    from dataclasses import replace
-
     for part in rows:
         yield replace(part, inputs={name: part.inputs[name] for name in FAMILIES[family][2]})
 

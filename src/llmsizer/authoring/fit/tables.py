@@ -53,9 +53,7 @@ class KernelTable:
         return KernelTable(self.device, self.backend, self.version, self.path, columns)
 
 
-def read_tables(
-    source: Path | None, family: str, file: str, engines: Mapping[str, str] = ENGINES
-) -> Iterator[KernelTable]:
+def read_tables(source: Path | None, family: str, file: str, engines: Mapping[str, str] = ENGINES) -> Iterator[KernelTable]:
     """Every table of a family (``gemm``, ``moe``) with that file name, in the order of their paths.
 
     Raises CatalogError when the package is not there.
