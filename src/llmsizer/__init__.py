@@ -15,15 +15,17 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from llmsizer.catalog.catalog import Catalog, load_catalog
     from llmsizer.core.errors import LlmsizerError
+    from llmsizer.question.sweep import Sweep
     from llmsizer.sizing.estimate import Estimate
 
-__all__ = ["Catalog", "Estimate", "LlmsizerError", "estimate", "load_catalog"]
+__all__ = ["Catalog", "Estimate", "LlmsizerError", "Sweep", "estimate", "load_catalog", "sweep"]
 
 _HOMES = {
     "Catalog": "llmsizer.catalog.catalog",
     "load_catalog": "llmsizer.catalog.catalog",
     "Estimate": "llmsizer.sizing.estimate",
     "LlmsizerError": "llmsizer.core.errors",
+    "Sweep": "llmsizer.question.sweep",
 }
 
 
@@ -54,8 +56,36 @@ def estimate(model: Any, hardware: Any, *, catalog: Any = None, **words: Any) ->
     Not fitting is an answer (``fits`` False, with ``reasons``); a mistake in the question raises
     ``LlmsizerError``.
     """
-    from llmsizer.core.errors import InvalidQuestion, nearest
     from llmsizer.question.ask import ask
+    from llmsizer.question.words import Words
+
+    _check_words(words)
+    return ask(Words(model=model, hardware=hardware, **words), _catalog_of(catalog))
+
+
+def sweep(model: Any, hardware: Any, *, catalog: Any = None, **words: Any) -> Sweep:
+    """The estimates of a whole grid of questions, as columns.
+
+    Takes the words of ``estimate``; any of them may be a list, a tuple, a range or an array, and every
+    combination is answered. Concurrency, request rate, lengths and hit rate run as arrays, about a
+    hundred thousand points a second; other words cost an estimate for each of their combinations.
+
+    >>> import llmsizer
+    >>> found = llmsizer.sweep("llama-3.1-8b", ["h100", "l40s"], concurrency=[1, 8, 64])
+    >>> len(found), sorted(found.words)
+    (6, ['concurrency', 'hardware'])
+
+    A combination that does not fit or cannot run is a row with ``fits`` False, its ``reason``, and no
+    numbers. Raises ``LlmsizerError`` for a mistake, and where no combination can run.
+    """
+    from llmsizer.question.sweep import sweep as answer
+
+    _check_words(words)
+    return answer({"model": model, "hardware": hardware, **words}, _catalog_of(catalog))
+
+
+def _check_words(words: dict[str, Any]) -> None:
+    from llmsizer.core.errors import InvalidQuestion, nearest
     from llmsizer.question.words import Words
 
     known = Words.__dataclass_fields__
@@ -63,8 +93,12 @@ def estimate(model: Any, hardware: Any, *, catalog: Any = None, **words: Any) ->
         if word not in known:
             near = nearest(word, known)
             raise InvalidQuestion(f"'{word}' is not known", f"Did you mean: {', '.join(near) or ', '.join(known)}?")
-    if isinstance(catalog, (str, list, tuple)) or hasattr(catalog, "__fspath__"):
+
+
+def _catalog_of(given: Any) -> Any:
+    """The catalog given, or read from the paths given."""
+    if isinstance(given, (str, list, tuple)) or hasattr(given, "__fspath__"):
         from llmsizer.catalog.catalog import load_catalog as load
 
-        catalog = load(catalog)
-    return ask(Words(model=model, hardware=hardware, **words), catalog)
+        return load(given)
+    return given

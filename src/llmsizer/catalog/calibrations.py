@@ -7,7 +7,7 @@ engines. What is not the device's own says so by its tier.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -33,15 +33,14 @@ def calibration_of(name: str, accelerator: Accelerator, engine: str) -> Calibrat
     """The calibration of a device under an engine: ``auto`` (fitted curves) or ``ideal`` (peaks)."""
     if name not in NAMES:
         raise InvalidQuestion(f"--calibration: '{name[:40]}' is not known", f"known: {', '.join(NAMES)}")
-    return _calibration(name, accelerator.id, accelerator.architecture, accelerator.vendor, engine)
+    find = _finder(name, accelerator.id, accelerator.architecture, accelerator.vendor, engine)
+    return Calibration(name, accelerator.id, find)
 
 
 @lru_cache(maxsize=512)
-def _calibration(name: str, device: str, architecture: str, vendor: str, engine: str) -> Calibration:
-    if name == "ideal":
-        return Calibration(name, device, _ideal)
-    place = _Place(device, architecture, vendor, engine)
-    return Calibration(name, device, place.find)
+def _finder(name: str, device: str, architecture: str, vendor: str, engine: str) -> Callable[[str, str], Curve | None]:
+    """Looks curves up, each once; a calibration of its own for every case then tells what that case used."""
+    return lru_cache(maxsize=None)(_ideal if name == "ideal" else _Place(device, architecture, vendor, engine).find)
 
 
 class _Place:
@@ -53,9 +52,10 @@ class _Place:
     def find(self, family: str, format_: str) -> Curve | None:
         """The nearest curve of a family in a format, or in a format whose kernels resemble it."""
         document = package_data(f"calibrations/{FAMILIES[family]}.yaml")
+        curves = [*document["curves"], *package_data("calibrations/vendors.yaml")["curves"]]
         resembling = package_data("number_formats.yaml")["kernel_resembles"].get(format_, ())
         for name in (format_, *resembling, ANY_FORMAT):
-            fitting = [curve for curve in document["curves"] if _is_of(curve, family, name)]
+            fitting = [curve for curve in curves if _is_of(curve, family, name)]
             ranked = [(rank, curve) for curve in fitting if (rank := self._rank(curve)) is not None]
             if ranked:
                 curve = max(ranked, key=lambda pair: pair[0])[1]
@@ -92,6 +92,8 @@ class _Place:
 
 
 def _is_of(curve: Mapping[str, Any], family: str, format_: str) -> bool:
+    if curve.get("family") not in (None, family):
+        return False
     if curve.get("kind") is not None:
         return bool(curve["kind"] == family and (curve.get("fabric") or ANY_FORMAT) == format_)
     return bool((curve["format"] or ANY_FORMAT) == format_)

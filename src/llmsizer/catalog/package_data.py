@@ -24,7 +24,7 @@ DATA = Path(__file__).parent / "data"
 CATALOGS = ("hardware_catalog.yaml", "models_catalog.yaml")
 CURVES = (
     "matmul", "experts", "pointwise", "attention_prefill", "attention_decode", "latent_prefill", "latent_decode",
-    "scan_prefill", "scan_decode", "collectives", "spread",
+    "scan_prefill", "scan_decode", "collectives", "spread", "vendors",
 )  # fmt: skip
 DOCUMENTS = (
     "architectures.yaml", "engines.yaml", "number_formats.yaml", "quantization_schemes.yaml",

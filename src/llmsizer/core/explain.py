@@ -312,7 +312,8 @@ def lift(noun: T, provenance: Provenance | None = None) -> T:
 
 def changed(noun: T, **fields: Any) -> T:
     """A frozen noun with some fields replaced; of a view a view."""
-    if type(noun) is not _View:
-        return replace(cast(Any, noun), **fields)  # type: ignore[no-any-return]
+    given: Any = noun
+    if type(given) is not _View:
+        return cast(T, replace(given, **fields))
     plainly = {name: value._noun if type(value) is _View else value for name, value in fields.items()}
-    return cast(T, _View(replace(noun._noun, **plainly), noun._provenance))
+    return cast(T, _View(replace(given._noun, **plainly), given._provenance))

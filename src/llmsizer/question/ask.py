@@ -94,16 +94,22 @@ def evidence_of(case: Case, memory: MemoryEstimate, speed: SpeedEstimate | None)
     evidence = memory_evidence(case, memory_interval(case, memory))
     if speed is None or case.calibration is None:
         return evidence
-    tiers = [(evidence.tier, evidence.weakest)]
-    tiers += [(curve.tier, f"calibration of {curve.family} in {curve.format}") for curve in case.calibration.used()]
-    tiers += [(case.engine.provenance.of(name).tier, f"{name} of {case.engine.title}") for name in ENGINE_TIMES]
-    tier, weakest = max(tiers, key=lambda pair: TIERS.index(pair[0]))
+    tier, weakest = speed_tier(case, evidence)
     engine = case.engine.id
     return replace(
         evidence, tier=tier, weakest=weakest,
         ttft_interval_seconds=_interval(speed.latency.ttft_seconds, spread("ttft", engine, tier)),
         tpot_interval_seconds=_interval(speed.latency.tpot_seconds, spread("tpot", engine, tier)),
     )  # fmt: skip
+
+
+def speed_tier(case: Case, evidence: Evidence) -> tuple[str, str]:
+    """The worst tier among the memory's evidence and what the times of a case rested on, and what sets it."""
+    tiers = [(evidence.tier, evidence.weakest)]
+    curves = case.calibration.used() if case.calibration is not None else []
+    tiers += [(curve.tier, f"calibration of {curve.family} in {curve.format}") for curve in curves]
+    tiers += [(case.engine.provenance.of(name).tier, f"{name} of {case.engine.title}") for name in ENGINE_TIMES]
+    return max(tiers, key=lambda pair: TIERS.index(pair[0]))
 
 
 ENGINE_TIMES = ("layer_seconds", "host_step_seconds", "front_end")

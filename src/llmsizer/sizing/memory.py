@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmsizer.core.explain import named, plain, total
-from llmsizer.core.numerics import floor
 from llmsizer.core.quantities import Bytes, BytesPerToken, Count, Tokens
 from llmsizer.formulas.budget import share_kept, unused_bytes
 from llmsizer.formulas.kv_cache import concurrency_tokens
@@ -273,8 +272,3 @@ def reasons(case: Case, found: StageMemory) -> list[str]:
         return [f"no memory is left for the KV cache ({taken} of {budget / gib:.1f} GiB): {lacking:.1f} GiB short"]
     what = "max_model_len" if case.len_from == "user" else "the workload's length"
     return [f"one sequence of {required_length(case):,.0f} tokens ({what}) does not fit: {lacking:.1f} GiB short"]
-
-
-def whole_sequences(concurrency: Count) -> int:
-    """Sequences that fit entirely."""
-    return int(floor(plain(concurrency)))
