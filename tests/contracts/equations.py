@@ -27,6 +27,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "contention": (-0.5, 0.5),
     "acceptance": (0.05, 0.95),
     "guessed": (1.0, 8.0),
+    "experts": (16.0, 512.0),
+    "experts_per_token": (1.0, 8.0),
     "ranks": (2.0, 64.0),
     "passes": (1.0, 2.0),
 }

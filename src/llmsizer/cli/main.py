@@ -24,6 +24,8 @@ COMMANDS = {
     "import": "import_model",
     "doctor": "doctor",
     "roofline": "roofline",
+    "compare": "compare",
+    "sweep": "sweep",
     "validate": "validate",
 }
 

@@ -59,7 +59,8 @@ def print_tables(heading: str, tables: Sequence[Table], form: str, notes: Sequen
 
 def fitted(table: Table, columns: int) -> Table:
     """The table with its last column wrapped so that every line fits."""
-    widths = [max(len(str(row[i])) for row in [table.headers, *table.rows]) for i in range(len(table.headers))]
+    rows = [table.headers, *table.rows]
+    widths = [max(len(line) for row in rows for line in str(row[i]).split("\n")) for i in range(len(table.headers))]
     room = columns - sum(widths[:-1]) - 2 * len(widths)
     if room >= widths[-1]:
         return table

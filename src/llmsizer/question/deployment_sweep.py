@@ -57,13 +57,11 @@ class DeploymentSweep:
                     self._put(name, chunk, value)
                 done += len(chunk)
                 progress(done)
-        for name in WHOLE & set(self.loads):
-            self.found[name] = _whole_numbers(self.found[name])
-        return self.found
+        return _whole_numbers(self.found)
 
     def refused(self, reason: str) -> dict[str, Any]:
         """The columns of a deployment that cannot be."""
-        return {"fits": False, "reason": reason, **self.loads}
+        return _whole_numbers({"fits": False, "reason": reason, **self.loads})
 
     def _put(self, name: str, place: Column, value: Any) -> None:
         import numpy as np
@@ -215,7 +213,9 @@ def _any(mask: Any) -> bool:
     return bool(mask if isinstance(mask, bool) else mask.any())
 
 
-def _whole_numbers(column: Column) -> Column:
+def _whole_numbers(columns: dict[str, Any]) -> dict[str, Any]:
+    """The columns with counts as integers, where all of them are."""
     import numpy as np
 
-    return column if np.isnan(column).any() else column.astype(np.int64)
+    counts = [name for name in WHOLE & set(columns) if not np.isnan(columns[name]).any()]
+    return columns | {name: columns[name].astype(np.int64) for name in counts}

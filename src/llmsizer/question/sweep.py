@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmsizer.catalog.catalog import Catalog, load_catalog
 from llmsizer.core.errors import InvalidQuestion, UnsupportedCombination
-from llmsizer.question.deployment_sweep import LOAD_WORDS, DeploymentSweep, checked_load
+from llmsizer.question.deployment_sweep import LOAD_WORDS, TEXTS, DeploymentSweep, checked_load
 from llmsizer.question.words import Words
 
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     Column = NDArray[Any]
 
 LARGEST_GRID = 5_000_000
-# Words whose value may itself be a list or has no place among columns of numbers.
-WHOLE_WORDS = frozenset({"price", "price_date", "extras", "emissions"})
+COST_WORDS = ("price", "price_date", "extras", "emissions")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,6 +93,9 @@ def sweep(
     points done and all of them.
     """
     chosen = catalog if catalog is not None else load_catalog()
+    for name in COST_WORDS:
+        if words.get(name) is not None:
+            raise InvalidQuestion(f"--{name.replace('_', '-')}: a sweep has no costs", "estimate and compare have")
     varying = {name: values for name, given in words.items() if (values := values_of(name, given)) is not None}
     fixed = {name: given for name, given in words.items() if name not in varying}
     count = math.prod(len(values) for values in varying.values())
@@ -122,7 +124,7 @@ def sweep(
 
 def values_of(name: str, given: Any) -> tuple[Any, ...] | None:
     """The values of a word that varies; None for a word with one value."""
-    if name in WHOLE_WORDS or isinstance(given, (str, Path, Mapping)) or not hasattr(given, "__iter__"):
+    if isinstance(given, (str, Path, Mapping)) or not hasattr(given, "__iter__"):
         return None
     values = tuple(given.tolist() if hasattr(given, "tolist") else given)
     if not values:
@@ -158,7 +160,7 @@ def _joined(blocks: Sequence[Mapping[str, Any]], points: int, first: Sequence[st
 def _parts(blocks: Sequence[Mapping[str, Any]], points: int, name: str) -> Iterator[Column]:
     import numpy as np
 
-    given = [block.get(name, math.nan) for block in blocks]
+    given = [block.get(name, None if name in TEXTS else math.nan) for block in blocks]
     numbers = all(isinstance(each, (int, float)) or getattr(each, "dtype", np.dtype(object)).kind in "bif" for each in given)
     for each in given:
         kept = np.asarray(each) if numbers else np.asarray(each, dtype=object)

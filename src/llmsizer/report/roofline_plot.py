@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from llmsizer.core.errors import InvalidQuestion, LlmsizerError
 from llmsizer.core.explain import plain
+from llmsizer.report.figures import PALETTE, blank_figure, checked_picture, save_figure
 from llmsizer.report.memory import heading
 from llmsizer.sizing.estimate import Estimate
 from llmsizer.sizing.speed import Phase
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart.
-COLOURS = {"prefill": "#D55E00", "decode": "#0072B2"}
+COLOURS = {"prefill": PALETTE[1], "decode": PALETTE[0]}
 
 
 def draw_roofline(estimate: Estimate, path: Path) -> None:
@@ -21,23 +20,14 @@ def draw_roofline(estimate: Estimate, path: Path) -> None:
     Needs matplotlib (``pip install 'llmsizer[plot]'``). Raises LlmsizerError where it is missing or the file
     cannot be written.
     """
-    if path.suffix not in {".svg", ".png", ".pdf"}:
-        raise InvalidQuestion(f"--plot: '{path.name[:60]}' must end in .svg, .png or .pdf")
-    figure = _figure(estimate)
-    try:
-        figure.savefig(path, bbox_inches="tight", metadata={"Date": None} if path.suffix == ".svg" else None)
-    except OSError as error:
-        raise LlmsizerError(f"--plot: {path} cannot be written: {error.strerror}") from error
+    checked_picture(path)
+    save_figure(_figure(estimate), path)
 
 
 def _figure(estimate: Estimate) -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise LlmsizerError("--plot needs matplotlib", "pip install 'llmsizer[plot]'") from error
     speed = estimate.speed
     assert speed is not None
-    figure = Figure(figsize=(8, 5))
+    figure = blank_figure(8, 5)
     axes = figure.subplots()
     bandwidth = float(plain(estimate.case.accelerator.memory_bandwidth))
     peaks = {name: float(plain(getattr(speed, name).ridge_point_flop_per_byte)) * bandwidth for name in COLOURS}

@@ -10,6 +10,7 @@ fit at once; a fraction counts) and ``bytes_per_token`` (of the pool, per token 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 from llmsizer.blocks.operation import CacheKind
@@ -39,7 +40,7 @@ from llmsizer.sizing.kv_cache import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class UniformPool:
     """Pages of ``block_size`` tokens over all layers together; ``fixed`` bytes a sequence beside."""
 
@@ -47,32 +48,41 @@ class UniformPool:
     layers: list[CacheLayer]
     available: Bytes
 
+    @cached_property
     def _per_token(self) -> BytesPerToken:
         return stage_bytes_per_token(self.layers, windowed_as_full=True)
 
+    @cached_property
+    def page(self) -> Bytes:
+        """Bytes of one page of all layers."""
+        return page_bytes(self._per_token, self.case.block_size)
+
+    @cached_property
     def blocks(self) -> Count:
         """Whole blocks that fit."""
-        return pool_blocks(self.available, page_bytes(self._per_token(), self.case.block_size), 1)
+        return pool_blocks(self.available, self.page, 1)
+
+    @cached_property
+    def _fixed(self) -> float:
+        encoder = self.case.model.encoder_tokens
+        return plain(fixed_sequence_bytes(self.layers)) + plain(encoder_bytes(self.layers, encoder or 0))
 
     def pool_bytes(self) -> Bytes:
-        return bytes_of_copies(page_bytes(self._per_token(), self.case.block_size), self.blocks())
+        return bytes_of_copies(self.page, self.blocks)
 
     def printed_tokens(self, length: Tokens) -> Tokens:
         if self.case.engine.cache_figure == "concurrency":
             return concurrency_tokens(self.concurrency(length), length)
-        return printed_pool_tokens(self.blocks(), 1, self.case.block_size)
+        return printed_pool_tokens(self.blocks, 1, self.case.block_size)
 
     def concurrency(self, length: Tokens) -> Count:
-        encoder = self.case.model.encoder_tokens
-        fixed = plain(fixed_sequence_bytes(self.layers)) + plain(encoder_bytes(self.layers, encoder or 0))
-        if not fixed:
-            return pool_concurrency(self.blocks(), full_blocks(length, self.case.block_size))
-        page = plain(page_bytes(self._per_token(), self.case.block_size))
-        needed = ceil(plain(length) / plain(self.case.block_size)) * page + fixed
+        if not self._fixed:
+            return pool_concurrency(self.blocks, full_blocks(length, self.case.block_size))
+        needed = ceil(plain(length) / plain(self.case.block_size)) * plain(self.page) + self._fixed
         return plain(self.available) / needed
 
     def bytes_per_token(self, length: Tokens) -> BytesPerToken:
-        return self._per_token()
+        return self._per_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +93,7 @@ class Group:
     block_size: Tokens
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GroupedPool:
     """vLLM's hybrid cache manager: layers of each kind are cut into groups of equal size; one block
     is one page in each layer of a group (vllm/v1/core/kv_cache_utils.py)."""
@@ -94,12 +104,13 @@ class GroupedPool:
     page: Bytes
     available: Bytes
 
+    @cached_property
     def blocks(self) -> Count:
         """Whole blocks of the pool."""
         return pool_blocks(self.available, self.page, self.layers_per_group)
 
     def pool_bytes(self) -> Bytes:
-        return bytes_of_copies(bytes_of_copies(self.page, self.layers_per_group), self.blocks())
+        return bytes_of_copies(bytes_of_copies(self.page, self.layers_per_group), self.blocks)
 
     def request_blocks(self, length: Tokens) -> Count:
         """Blocks of all groups that a sequence of a length may need."""
@@ -114,13 +125,13 @@ class GroupedPool:
         return full_blocks(length, group.block_size)
 
     def concurrency(self, length: Tokens) -> Count:
-        return pool_concurrency(self.blocks(), self.request_blocks(length))
+        return pool_concurrency(self.blocks, self.request_blocks(length))
 
     def printed_tokens(self, length: Tokens) -> Tokens:
         if self.case.engine.cache_figure == "concurrency":
             return concurrency_tokens(self.concurrency(length), length)
         size = max((group.block_size for group in self.groups if group.layer.kind is CacheKind.STATE), default=None, key=plain)
-        return printed_pool_tokens(self.blocks(), len(self.groups), size if size is not None else self.case.block_size)
+        return printed_pool_tokens(self.blocks, len(self.groups), size if size is not None else self.case.block_size)
 
     def bytes_per_token(self, length: Tokens) -> BytesPerToken:
         tokens = plain(self.printed_tokens(length))

@@ -173,7 +173,7 @@ def decode_rows(device: MeasuredDevice, units: float, backend: str, format_name:
     seconds = columns["latency"].astype(float) * 1e-3
     cache = cache_read_bytes.function(sequences, keys, shape.entries, CACHE_BYTES[format_name])
     reading = inputs["moved_bytes"] / inputs["memory_bandwidth"]
-    large = cache > CACHE_OVER_L2 * device.l2_cache
+    large: Any = cache > CACHE_OVER_L2 * device.l2_cache
     flop = attention_flop.function(sequences * keys, inputs["rows"] * inputs["groups"], inputs["head_width"], 0.0)
     possible = (seconds > reading) & (seconds > flop / _highest_peak(device, format_name))
     rows = _rows(device, backend, format_name, inputs, seconds, inputs["rows"], inputs["groups"], inputs["head_width"])

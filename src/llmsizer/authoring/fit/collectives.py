@@ -125,7 +125,7 @@ def _engine_rows(tables: Iterable[KernelTable], fabrics: Mapping[str, Fabric]) -
 
 
 def point_to_point(rows: Sequence[Rows]) -> list[Rows]:
-    """Transfers between two ranks, from all-to-all between two: each sends the other half of its buffer."""
+    """Transfers between two ranks, from an all-to-all between two: each sends the other half of its buffer."""
     import numpy as np
 
     found = []
@@ -174,8 +174,9 @@ def fitted_curves(rows: Sequence[Rows]) -> tuple[list[Curve], list[Curve]]:
     parts = [*rows, *point_to_point(rows)]
     found: list[Curve] = []
     for kind, link in sorted({(part.format, part.architecture) for part in parts}):
-        found += _fabric_curves(KindFitter(kind, link), [one for one in parts if (one.format, one.architecture) == (kind, link)])
-    switched = [part for part in parts if part.architecture.startswith(SWITCHED)]
+        own = [part for part in parts if (part.format, part.architecture) == (kind, link)]
+        found += _fabric_curves(KindFitter(kind, link), own)
+    switched = [part for part in parts if part.pooled and part.architecture.startswith(SWITCHED)]
     generic = [
         replace(KindFitter(kind, SWITCHED).curve([part for part in switched if part.format == kind]), architecture=None)
         for kind in sorted({part.format for part in switched})
@@ -184,12 +185,12 @@ def fitted_curves(rows: Sequence[Rows]) -> tuple[list[Curve], list[Curve]]:
 
 
 def _fabric_curves(fitter: KindFitter, parts: Sequence[Rows]) -> list[Curve]:
-    whole = fitter.curve(parts)
+    whole = fitter.curve([part for part in parts if part.pooled])
     found = [whole]
     for field in ("backend", "device"):
         names = sorted({getattr(part, field) for part in parts})
         for name in names if len(names) > 1 else []:
-            own = [part for part in parts if getattr(part, field) == name]
+            own = [part for part in parts if getattr(part, field) == name and (part.pooled or field == "backend")]
             found += _finer(fitter.curve(own, **{field: name}), whole, own)
     return found
 
@@ -209,7 +210,9 @@ def collectives_text(rows: Sequence[Rows], public: Sequence[str], date: str) -> 
     heading += "Curves without a fabric are pooled over NVLink: an assumption for every fabric not measured."
     text = _spelt(calibration_yaml("collectives", found, [SOURCE, *PUBLIC_SOURCES], date, AXES, heading))
     last = _spelt(calibration_yaml("collectives", generic, [], date, AXES, "")).split("\ncurves:\n", 1)[1]
-    return with_head(text, {kind: ideal_parameters(kind) for kind in sorted(KINDS)}, {}) + "".join(map(_indented, public)) + last
+    return (
+        with_head(text, {kind: ideal_parameters(kind) for kind in sorted(KINDS)}, {}) + "".join(map(_indented, public)) + last
+    )
 
 
 def ideal_parameters(kind: str) -> dict[str, float]:

@@ -8,6 +8,7 @@ fitted bandwidth contains.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,33 @@ _SHAPE = ("num_tokens", "hidden_size", "topk", "num_experts", "ep_size")
 _NATIVE_TYPES = ("bfloat16", "default")
 
 
-def exchange_rows(source: Path | None, fabrics: Mapping[str, Fabric]) -> Iterator[Rows]:
-    """The exchanges of all engines from the published tables, within one node."""
+def exchange_rows(source: Path | None, fabrics: Mapping[str, Fabric]) -> list[Rows]:
+    """The exchanges of all engines from the published tables, within one node, without host time.
+
+    The smallest exchange of an engine takes as long as the fastest engine's on the same fabric: what
+    is above was spent by the measuring loop on the host, and engines replay graphs.
+    """
+    import numpy as np
+
+    found = [rows for rows in _engine_rows(source, fabrics) if len(rows)]
+    floors = {rows.architecture: min(_floor(one) for one in found if one.architecture == rows.architecture) for rows in found}
+    made = []
+    for rows in found:
+        host = _floor(rows) - floors[rows.architecture]
+        rest = replace(rows, seconds=rows.seconds - host, host_seconds=host, pooled=False)
+        least = (rows.inputs["ranks"] - 1.0) / rows.inputs["ranks"] * rows.inputs["message"] / rows.inputs["bandwidth"]
+        made.append(rest.where(rest.seconds > np.maximum(0.5 * floors[rows.architecture], least)))
+    return made
+
+
+def _floor(rows: Rows) -> float:
+    """Seconds of an engine's smallest exchanges (the fastest tenth)."""
+    import numpy as np
+
+    return float(np.quantile(rows.seconds, 0.1))
+
+
+def _engine_rows(source: Path | None, fabrics: Mapping[str, Fabric]) -> Iterator[Rows]:
     for table in newest_tables(read_tables(source, "comm", "moe_a2a_perf.parquet")):
         yield _paired(table, fabrics[table.device])
     for table in newest_tables(read_tables(source, "comm", "wideep_deepep_ll_perf.parquet")):
@@ -49,21 +75,26 @@ def _paired(table: KernelTable, fabric: Fabric) -> Rows:
 
     low = {"dispatch": _times(table, "dispatch", "_ll"), "combine": _times(table, "combine", "_ll")}
     high = {"dispatch": _times(table, "dispatch", "_ht"), "combine": _times(table, "combine", "_ht")}
-    found = []
+    found: list[tuple[float, float, float]] = []
     for kernels, few in ((low, True), (high, False)):
         for shape in sorted(set(kernels["dispatch"]) & set(kernels["combine"])):
             if (shape[0] <= MOST_LOW_LATENCY_TOKENS) == few:
                 tokens, hidden, experts_per_token, _, ranks = shape
                 half = (kernels["dispatch"][shape] + kernels["combine"][shape]) / 2.0 * MICROSECOND
                 found.append((ranks, tokens * hidden * experts_per_token * VALUE_BYTES, half))
-    ranks, message, seconds = np.array(found, dtype=float).reshape(-1, 3).T
-    return collective_rows(KIND, fabric, table.backend, ranks, message, seconds)
+    columns = np.array(found, dtype=float).reshape(-1, 3).T
+    return collective_rows(KIND, fabric, table.backend, columns[0], columns[1], columns[2])
 
 
 def _times(table: KernelTable, phase: str, kernel: str) -> dict[tuple[float, ...], float]:
     names = table.columns
     chosen: Iterable[tuple[Any, ...]] = zip(
-        names["phase"], names["comm_backend"], names["comm_dtype"], names["latency"], *(names[key] for key in _SHAPE), strict=True
+        names["phase"],
+        names["comm_backend"],
+        names["comm_dtype"],
+        names["latency"],
+        *(names[key] for key in _SHAPE),
+        strict=True,
     )
     return {
         tuple(float(size) for size in shape): float(time)

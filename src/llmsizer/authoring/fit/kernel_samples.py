@@ -97,7 +97,7 @@ def collective_group(group: Mapping[str, Any], fabric: Fabric) -> Rows:
 def sample_group(kind: str, part: Rows, each: int, source: str) -> dict[str, Any]:
     """A random sample of a table's rows, in the structure of the files."""
     few = part.sample(each, seed=1)
-    inputs = {name: column for name, column in few.inputs.items()} | _entries(kind, few)
+    inputs = dict(few.inputs) | _entries(kind, few)
     columns = [inputs[name] for name in columns_of(kind)]
     rows = [
         [*(_short(value) for value in shape), float(f"{time:.5g}")]

@@ -8,6 +8,7 @@ from typing import Any
 
 from llmsizer.authoring.fit import attention, collectives, scans
 from llmsizer.authoring.fit.attention_files import attention_text
+from llmsizer.authoring.fit.expert_exchange import exchange_rows
 from llmsizer.authoring.fit.kernel_samples import fabrics_of, units_of
 from llmsizer.authoring.fit.measured import measured_devices
 from llmsizer.authoring.fit.rows import Rows
@@ -38,7 +39,8 @@ def kernel_texts(source: Path | None, document: Mapping[str, Any], date: str) ->
 
 def collective_table_rows(source: Path | None, document: Mapping[str, Any]) -> list[Rows]:
     """The rows of all collectives from the published tables; ``document`` as ``measurements/kernels_collectives.yaml``."""
-    return collectives.read_rows(source, fabrics_of(document, sorted(set(DEVICES.values()))))
+    fabrics = fabrics_of(document, sorted(set(DEVICES.values())))
+    return [*collectives.read_rows(source, fabrics), *exchange_rows(source, fabrics)]
 
 
 def collectives_yaml(source: Path | None, document: Mapping[str, Any], date: str) -> str:

@@ -1,0 +1,102 @@
+"""A sweep as a table, as files, and as curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from llmsizer.core.errors import InvalidQuestion, LlmsizerError
+from llmsizer.question.sweep import Sweep
+from llmsizer.report.tables import Table, as_csv, as_json
+
+# Columns of the printed table: the figure, its header, and its number in the header's unit.
+SHOWN: Sequence[tuple[str, str, float]] = (
+    ("latency.ttft_seconds", "TTFT ms", 1e3),
+    ("latency.tpot_seconds", "TPOT ms", 1e3),
+    ("latency.e2e_seconds", "E2E s", 1.0),
+    ("throughput.output_tokens_per_second", "output tokens/s", 1.0),
+    ("throughput.requests_per_second", "requests/s", 1.0),
+    ("load.running", "running", 1.0),
+)
+MOST_ROWS = 60
+
+
+def sweep_table(found: Sweep, most: int | None = MOST_ROWS) -> Table:
+    """The words that vary and the main figures, one row a point, the first ``most`` of them."""
+    words = [name for name in found.words if name in found.columns]
+    bound = "decode.bound"
+    headers = [*(name.replace("_", " ") for name in words), "fits", *(header for _, header, _ in SHOWN), "decode bound by"]
+    rows = []
+    for index in range(len(found) if most is None else min(len(found), most)):
+        fits = bool(found["fits"][index])
+        figures = [digits(found[name][index] * factor) if name in found.columns else "" for name, _, factor in SHOWN]
+        last = found[bound][index] if fits and bound in found.columns else _entry(found, "reason", index)
+        rows.append([*(_word(found[name][index]) for name in words), "yes" if fits else "no", *figures, last or ""])
+    return Table("", headers, rows, right=tuple(range(len(words) + 1, len(headers) - 1)))
+
+
+def _entry(found: Sweep, name: str, index: int) -> Any:
+    return found[name][index] if name in found.columns else None
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, str) or value is None:
+        return value or "default"
+    return f"{value:,.6g}" if value % 1 or abs(value) >= 1e6 else f"{value:,.0f}"
+
+
+def digits(number: float) -> str:
+    """A number with three digits, more where it is large; empty for no number."""
+    if number != number or abs(number) == float("inf"):
+        return ""
+    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
+
+
+def sweep_text(found: Sweep, form: str) -> str:
+    """All of a sweep as ``csv`` or ``json``."""
+    if form == "json":
+        return as_json({"words": found.to_dict()["words"], "points": found.to_rows(), "notes": list(found.notes)})
+    rows = found.to_rows()
+    return as_csv(list(found.columns), [list(row.values()) for row in rows])
+
+
+def write_sweep(found: Sweep, path: Path) -> None:
+    """Writes a sweep to a .csv, .json or .parquet file."""
+    write = checked_file(path)
+    try:
+        write(found, path)
+    except OSError as error:
+        raise LlmsizerError(f"--output: {path} cannot be written: {error.strerror}") from error
+
+
+def checked_file(path: Path) -> Callable[[Sweep, Path], None]:
+    """What writes a file of this name. Raises InvalidQuestion for a kind that is not known."""
+    writers: Mapping[str, Callable[[Sweep, Path], None]] = {
+        ".csv": lambda found, path: _write_text(path, sweep_text(found, "csv")),
+        ".json": lambda found, path: _write_text(path, sweep_text(found, "json")),
+        ".parquet": _write_parquet,
+    }
+    if path.suffix not in writers:
+        raise InvalidQuestion(f"--output: '{path.name[:60]}' must end in .csv, .json or .parquet")
+    if path.suffix == ".parquet":
+        _parquet()
+    return writers[path.suffix]
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _parquet() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise LlmsizerError("a .parquet file needs pyarrow", "pip install pyarrow, or write .csv") from error
+    return pyarrow, parquet
+
+
+def _write_parquet(found: Sweep, path: Path) -> None:
+    pyarrow, parquet = _parquet()
+    parquet.write_table(pyarrow.table({name: pyarrow.array(column) for name, column in found.columns.items()}), path)
