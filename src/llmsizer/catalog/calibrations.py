@@ -48,6 +48,7 @@ class _Place:
 
     def __init__(self, device: str, architecture: str, vendor: str, engine: str) -> None:
         self.device, self.architecture, self.vendor, self.engine = device, architecture, vendor, engine
+        self.relative = package_data("calibrations/vendors.yaml")["architecture_resembles"].get(architecture, architecture)
 
     def find(self, family: str, format_: str) -> Curve | None:
         """The nearest curve of a family in a format, or in a format whose kernels resemble it."""
@@ -62,7 +63,7 @@ class _Place:
                 return self._made(document, curve, family, format_, resembles=name != format_)
         return None
 
-    def _rank(self, curve: Mapping[str, Any]) -> tuple[int, int] | None:
+    def _rank(self, curve: Mapping[str, Any]) -> tuple[float, int] | None:
         """How near a curve is; None when it belongs to others."""
         backend = curve.get("backend")
         if backend not in (None, self.engine):
@@ -70,12 +71,13 @@ class _Place:
         if curve.get("device") is not None:
             near = 4 if curve["device"] == self.device else None
         elif curve.get("architecture") is not None:
-            near = 3 if curve["architecture"] == self.architecture else None
+            near = {self.architecture: 3, self.relative: 2.5}.get(curve["architecture"])
         elif curve.get("vendor") is not None:
             near = 2 if curve["vendor"] == self.vendor else None
         else:
             near = 1
-        return None if near is None else (near, int(backend is not None))
+        own = 10 if curve.get("own_kernels") else 0
+        return None if near is None else (near + own, int(backend is not None))
 
     def _made(
         self, document: Mapping[str, Any], curve: Mapping[str, Any], family: str, format_: str, resembles: bool

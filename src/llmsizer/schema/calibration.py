@@ -10,7 +10,7 @@ from llmsizer.core.explain import Provenance
 from llmsizer.core.quantities import Count
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Curve:
     """The fitted parameters of one kind of kernel in one format on one device or class of devices.
 

@@ -43,7 +43,15 @@ def rank_kernels(case: Case, stage: Stage) -> list[Repeated]:
         found += [Repeated(kernel, 1) for kernel in maker.head()]
     if stage.is_first or stage.is_last:
         found += [Repeated(kernel, 1) for kernel in output_collectives(case, stage)]
-    return found
+    return joined(found)
+
+
+def joined(kernels: list[Repeated]) -> list[Repeated]:
+    """The same kernels, equal ones of different layers as one. On Values none are equal: they stay apart."""
+    counts: dict[Kernel, Count] = {}
+    for each in kernels:
+        counts[each.kernel] = counts[each.kernel] + each.count if each.kernel in counts else each.count
+    return [Repeated(kernel, count) for kernel, count in counts.items()]
 
 
 class KernelMaker:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from llmsizer.blocks.attention import Latent
 from llmsizer.blocks.operation import Role, Split, Weight
@@ -127,6 +128,7 @@ class WeightSizer:
         self.model, self.scheme, self.native = model, scheme, native
         self.parallel, self.padding, self.expert_alignment = parallel, padding, expert_alignment
         self.explained = is_explained(native.bits)
+        self._known: dict[tuple[object, ...], tuple[Weight, LayerGroup | None, list[Bytes]]] = {}
 
     def stack(self, stack: Stack, layers: list[int], count: Count) -> Bytes:
         """Bytes of ``count`` layers of a stack; per-layer recipes look at their places."""
@@ -141,7 +143,14 @@ class WeightSizer:
         return total(self.weight_parts(weight, group, [], 1), weight.name)
 
     def weight_parts(self, weight: Weight, group: LayerGroup | None, layers: list[int], count: Count) -> list[Bytes]:
-        """Bytes of a weight in ``count`` layers, one part for each format it is stored in."""
+        """Bytes of a weight in ``count`` layers, one part for each format it is stored in. Each is
+        computed once; what is kept holds its weight, so that no other can take its id."""
+        key = (id(weight), id(group), plain(count), *(layers if self.scheme.is_gguf else (len(layers),)))
+        if key not in self._known:
+            self._known[key] = weight, group, self._parts(weight, group, layers, count)
+        return self._known[key][2]
+
+    def _parts(self, weight: Weight, group: LayerGroup | None, layers: list[int], count: Count) -> list[Bytes]:
         shape = whole(weight) if self.parallel is None else rank_shape(weight, self.parallel, self.padding)
         formats = layer_formats(self.model, self.scheme, weight, group, layers)
         parts = []
@@ -194,10 +203,15 @@ def embedding_weight(embedding: Stack) -> Weight:
 
 
 def sizer_of(case: Case) -> WeightSizer:
-    """The sizer of one rank of a case."""
+    """The sizer of one rank of a case; cases that differ in nothing it looks at share it."""
     engine = case.engine
-    padding, alignment = engine.vocabulary_padding, engine.expert_alignment
-    return WeightSizer(case.model, case.scheme, case.native, case.parallel, padding, alignment)
+    make = WeightSizer if is_explained(case.native.bits) else _sizer
+    return make(
+        case.model, case.scheme, case.native, case.parallel, engine.vocabulary_padding, engine.expert_alignment
+    )
+
+
+_sizer = lru_cache(maxsize=128)(WeightSizer)
 
 
 def rank_weight_bytes(case: Case, stage: Stage) -> Bytes:
