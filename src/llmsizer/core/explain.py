@@ -128,14 +128,21 @@ class Formula(Generic[P, R]):
         Plain numbers among the arguments become leaves whose source is the model's structure.
         Raises UnitError when a Value has another dimension than its parameter.
         """
-        names, units, unit = self.units()
-        defaults = self.function.__defaults__ or ()
-        given = dict(zip(names, args, strict=False)) | kwargs
-        for name, default in zip(names[len(names) - len(defaults) :], defaults, strict=True):
-            given.setdefault(name, default)
-        inputs = {name: _as_value(given[name], wanted, name, self.__name__) for name, wanted in zip(names, units, strict=True)}
-        number = self.function(**{name: value.number for name, value in inputs.items()})  # type: ignore
+        names, units, unit = self._units or self.units()
+        given = args if len(args) == len(names) else self._in_order(names, args, kwargs)
+        inputs = {
+            name: _as_value(value, wanted, name, self.__name__)
+            for name, wanted, value in zip(names, units, given, strict=True)
+        }
+        number: Any = self.function(*[value.number for value in inputs.values()])  # type: ignore[call-arg]
         return Value(number, unit, self.__name__, Derivation(self, inputs))
+
+    def _in_order(self, names: tuple[str, ...], args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+        """The arguments in the order of the parameters, defaults filled in."""
+        defaults = self.function.__defaults__ or ()
+        given = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))
+        given |= dict(zip(names, args, strict=False)) | dict(kwargs)
+        return [given[name] for name in names]
 
 
 REGISTRY: dict[str, Formula[Any, Any]] = {}
@@ -236,13 +243,15 @@ class Provenance:
 class _View:
     """A noun seen through ``lift``: its numbers are Values, its methods run on the view."""
 
-    __slots__ = ("_noun", "_provenance")
+    __slots__ = ("_noun", "_provenance", "_seen")
     _noun: Any
     _provenance: Provenance
+    _seen: dict[str, Any]
 
     def __init__(self, noun: Any, provenance: Provenance) -> None:
         object.__setattr__(self, "_noun", noun)
         object.__setattr__(self, "_provenance", provenance)
+        object.__setattr__(self, "_seen", {})
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
@@ -250,6 +259,12 @@ class _View:
         return type(self._noun)
 
     def __getattr__(self, name: str) -> Any:
+        """An attribute of the noun, lifted once: a fact that is used twice stays one leaf."""
+        if name not in self._seen:
+            self._seen[name] = self._found(name)
+        return self._seen[name]
+
+    def _found(self, name: str) -> Any:
         noun = self._noun
         attribute = getattr(type(noun), name, None)
         if isinstance(attribute, property):

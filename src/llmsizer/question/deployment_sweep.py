@@ -94,7 +94,8 @@ class DeploymentSweep:
                 self._put("reason", place, refusal.message)
 
     def _words_at(self, values: Mapping[str, float]) -> Words:
-        return replace(self.words, **{name: int(each) if name in WHOLE else each for name, each in values.items()})
+        changes: dict[str, Any] = {name: int(each) if name in WHOLE else each for name, each in values.items()}
+        return replace(self.words, **changes)
 
     def _changes_load_only(self, case: Case) -> bool:
         """Whether neither the engine's limits nor defaults depend on the load words that vary."""
@@ -134,7 +135,7 @@ class DeploymentSweep:
         distinct = replace(work, input_tokens=different[:, 0], output_tokens=different[:, 1])
         held = held_at(replace(asked, workload=distinct), memory.stage)
         fits = np.broadcast_to(held.fits, len(different)) & (different.sum(axis=1) <= float(case.max_model_len))
-        spread = {
+        spread: dict[str, Any] = {
             name: np.broadcast_to(plain(getattr(held, name)), len(different))[which.reshape(-1)]
             for name in ("kv_slots", "max_concurrency_at_workload", "running_sequences")
         }

@@ -9,7 +9,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +112,7 @@ def sweep(
         chosen_words = dict(zip(deployments, combination, strict=True))
         block = DeploymentSweep(Words(**fixed, **chosen_words), loads, points, chosen)
         try:
-            columns = block.columns(lambda done, start=position * points: progress(start + done, count) if progress else None)
+            columns = block.columns(partial(_tell, progress, position * points, count))
         except (UnsupportedCombination, InvalidQuestion) as refusal:
             first_refusal = first_refusal or refusal
             columns = block.refused(refusal.message)
@@ -120,6 +121,11 @@ def sweep(
     if first_refusal is not None and all(block["fits"] is False for block in blocks):
         raise first_refusal
     return Sweep(dict(varying), _joined(blocks, points, list(varying)), tuple(notes))
+
+
+def _tell(progress: Callable[[int, int], None] | None, before: int, count: int, done: int) -> None:
+    if progress is not None:
+        progress(before + done, count)
 
 
 def values_of(name: str, given: Any) -> tuple[Any, ...] | None:

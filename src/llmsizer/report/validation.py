@@ -1,23 +1,41 @@
-"""Errors against measurements as tables."""
+"""Errors against measurements as tables, and as the page of the documentation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmsizer.report.tables import Table
-from llmsizer.validation.statistics import Summary
+from llmsizer.catalog.calibrations import FAMILIES
+from llmsizer.catalog.package_data import package_data
+from llmsizer.report.tables import Table, as_markdown
+from llmsizer.validation.statistics import ErrorRow, Summary, summaries
+
+HEADERS = ["quantity", "role", "n", "median", "groups", "mean", "90th", "bias", "inside"]
 
 
-def summary_table(found: Sequence[Summary]) -> Table:
+def summary_table(found: Sequence[Summary], title: str = "Errors in % (groups: median of the groups' medians)") -> Table:
     """One line for each quantity and role."""
     ordered = sorted(found, key=lambda s: (s.role != "validate", s.quantity))
     rows = [[s.quantity, s.role, str(s.count), *_percent(s)] for s in ordered]
-    headers = ["quantity", "role", "n", "median", "groups", "mean", "90th", "bias"]
-    return Table("Errors in % (groups: median of the groups' medians)", headers, rows, right=(2, 3, 4, 5, 6, 7))
+    return Table(title, HEADERS, rows, right=(2, 3, 4, 5, 6, 7, 8))
 
 
 def _percent(s: Summary) -> list[str]:
-    return [*(f"{100 * v:.2f}" for v in (s.median, s.macro_median, s.mean, s.percentile_90)), f"{100 * s.bias:+.2f}"]
+    inside = "" if s.coverage is None else f"{100 * s.coverage:.0f}"
+    sizes = (s.median, s.macro_median, s.mean, s.percentile_90)
+    return [*(f"{100 * v:.2f}" if v < 0.1 else f"{100 * v:.1f}" for v in sizes), f"{100 * s.bias:+.1f}", inside]
+
+
+def group_table(errors: Sequence[ErrorRow], quantities: Sequence[str]) -> Table:
+    """Errors of the rows that set no parameter by engine, model and device."""
+    chosen = [error for error in errors if error.role == "validate" and error.quantity in quantities]
+    rows = []
+    for quantity in quantities:
+        groups = sorted({error.group for error in chosen if error.quantity == quantity})
+        for group in groups:
+            s = summaries([e for e in chosen if e.quantity == quantity and e.group == group])[0]
+            rows.append([quantity, group, str(s.count), *(_percent(s)[i] for i in (0, 3, 4, 5))])
+    headers = ["quantity", "engine, model, device", "n", "median", "90th", "bias", "inside"]
+    return Table("Groups of rows marked validate (errors in %)", headers, rows, right=(2, 3, 4, 5, 6))
 
 
 def worst_table(found: Sequence[Summary]) -> Table:
@@ -30,3 +48,60 @@ def worst_table(found: Sequence[Summary]) -> Table:
         if abs(row.error) >= 0.0005
     ]
     return Table("Worst rows", ["quantity", "row", "estimate", "measured", "error %", "believed cause"], rows, right=(2, 3, 4))
+
+
+def kernel_table() -> Table:
+    """Errors of the kernel curves as their files state them: shapes and devices left out of the fit."""
+    rows = []
+    for family in dict.fromkeys(FAMILIES.values()):
+        for key, what in (("shapes_left_out", "a fifth of the shapes"), ("device_left_out", "a device")):
+            found = [curve[key] for curve in package_data(f"calibrations/{family}.yaml")["curves"] if curve.get(key)]
+            if found:
+                medians, tails = sorted(f["median"] for f in found), sorted(f["p90"] for f in found)
+                middle = len(found) // 2
+                rows.append([family.replace("_", " "), what, str(len(found)), f"{100 * medians[middle]:.0f}",
+                             f"{100 * medians[-1]:.0f}", f"{100 * tails[middle]:.0f}"])  # fmt: skip
+    headers = ["kernels", "left out", "curves", "median", "worst median", "90th"]
+    return Table("Kernel curves: errors in % on what was left out of the fit", headers, rows, right=(2, 3, 4, 5))
+
+
+LOADED = ("TPOT under load", "TTFT under load", "latency of a batch of 1 to 8", "throughput at maximum load")
+
+PAGE = """# Validation
+
+Every figure on this page is printed by `llmsizer validate --write docs/validation.md` from the measurements that ship
+with the package (`measurements/`). Rows marked *fit* set parameters: kernel curves come from kernel times, and four to
+six times per engine come from serving rows. Rows marked *validate* set nothing.
+
+How to read it: *median* and *90th* are of the absolute error, *groups* is the median over groups (engine, model, device)
+of their medians, *bias* is the median signed error (estimate above measurement: positive), *inside* the share of
+measurements in the estimate's 80 % interval.
+
+What is compared with what: a static batch with the engine alone, without its front end; a closed loop of C requests with
+means over a run of 10·C prompts, whose first C come at once; maximum load with as many requests as cache and engine
+run. First tokens that came after more than four seconds are listed apart: they waited in a queue.
+"""
+
+REMARKS = """## What the worst rows have in common
+
+- **vLLM, Llama-3.1-8B in fp8 on H200, TPOT and TTFT.** The measured rates need 84 % of the device's fp8 peak around the
+  clock, prompts included. Repeated prompts that the prefix cache answered are the likely reason; the estimate computes
+  every prompt.
+- **SGLang on H20.** No kernel of this device was measured. It has a fifth of an H100's compute at a higher bandwidth, so
+  curves fitted on H100 and H200 say little about where tiles and waves begin to matter.
+- **TensorRT-LLM, TTFT in one vendor's sweep.** The time to the first token grows with the length of the answer, as if
+  one slot less than the concurrency were served. The estimate serves all of them.
+- **L40S with four and more devices.** The sum over PCIe was measured on one machine; others differ by a factor.
+- **llama.cpp prompts on Radeon.** Vulkan and ROCm builds differ by a factor of two and more on the same device, and no
+  row of this vendor sets a parameter: the estimate is an extrapolation and too fast.
+- **AMD devices under vLLM.** Two scale factors for the vendor come from MI250 rows of 2024; newer software is faster.
+"""
+
+
+def validation_page(errors: Sequence[ErrorRow], worst: int = 10) -> str:
+    """The page as Markdown."""
+    found = summaries(errors, worst)
+    parts = [PAGE, "## Errors by quantity", as_markdown(summary_table(found)), "## Errors by group",
+             as_markdown(group_table(errors, LOADED)), "## Kernels", as_markdown(kernel_table()), REMARKS,
+             "## Worst rows", as_markdown(worst_table(found))]  # fmt: skip
+    return "\n\n".join(part.strip() for part in parts) + "\n"

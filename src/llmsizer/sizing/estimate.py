@@ -135,7 +135,7 @@ class Estimate:
             from llmsizer.sizing.speed import speed_estimate
 
             speed = speed_estimate(case, self.memory, settled=self.speed)
-            replay = {name: getattr(speed, name) for name in SPEED_PARTS}
+            replay = {part: getattr(speed, part)}
         else:
             replay = {"memory": memory_estimate(case, only_stage=self.memory.stage)}
         return find_value(replay, path, self.case)

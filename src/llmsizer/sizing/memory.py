@@ -241,6 +241,8 @@ def longest_context(case: Case, found: StageMemory, sequences: float = 1.0) -> i
     most = case.model.max_position_embeddings
     limit = int(plain(most)) if most is not None else LONGEST
     low, high = 0, limit
+    if _holds(case, found, limit, sequences):
+        return limit
     while low < high:
         middle = (low + high + 1) // 2
         enough = _holds(case, found, middle, sequences)

@@ -114,7 +114,12 @@ class GroupedPool:
 
     def request_blocks(self, length: Tokens) -> Count:
         """Blocks of all groups that a sequence of a length may need."""
-        return total([self._blocks_of(group, length) for group in self.groups], "blocks_per_request")
+        needed = {key: self._blocks_of(group, length) for key, group in self._different.items()}
+        return total([needed[id(group)] for group in self.groups], "blocks_per_request")
+
+    @cached_property
+    def _different(self) -> dict[int, Group]:
+        return {id(group): group for group in self.groups}
 
     def _blocks_of(self, group: Group, length: Tokens) -> Count:
         layer = group.layer

@@ -47,10 +47,11 @@ def rank_kernels(case: Case, stage: Stage) -> list[Repeated]:
 
 
 def joined(kernels: list[Repeated]) -> list[Repeated]:
-    """The same kernels, equal ones of different layers as one. On Values none are equal: they stay apart."""
+    """The same kernels, equal ones of different layers as one."""
     counts: dict[Kernel, Count] = {}
     for each in kernels:
-        counts[each.kernel] = counts[each.kernel] + each.count if each.kernel in counts else each.count
+        before = counts.get(each.kernel)
+        counts[each.kernel] = each.count if before is None else total([before, each.count], "layers")
     return [Repeated(kernel, count) for kernel, count in counts.items()]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from llmsizer.core.explain import named, plain, total
@@ -61,18 +63,28 @@ class SpeedEstimate:
     """How fast a deployment runs a workload in its steady state.
 
     ``running`` and ``waiting`` sequences are of the whole replica; ``decode_batch`` what one
-    attention rank decodes at a time, on average; ``others`` replays the steady state.
+    attention rank decodes at a time, on average; ``others`` replays the steady state. ``phases``
+    tells, when asked, what the steps of prefill and decode spend their time on.
     """
 
     latency: Latency
     throughput: Throughput
-    prefill: Phase
-    decode: Phase
+    phases: Callable[[str], Phase]
     running: Count
     waiting: Count
     decode_batch: Count
     others: float
     max_requests_per_second: PerSecond | None = None
+
+    @property
+    def prefill(self) -> Phase:
+        """A step that carries prompt tokens."""
+        return self.phases("prefill")
+
+    @property
+    def decode(self) -> Phase:
+        """A step in which sequences only decode."""
+        return self.phases("decode")
 
 
 def rank_demand(case: Case, memory: MemoryEstimate) -> tuple[Any, Any, Any]:
@@ -110,11 +122,15 @@ def steady_state(case: Case, memory: MemoryEstimate, clock: StepClock, settled: 
 
 def _estimate(case: Case, clock: StepClock, steady: Steady) -> SpeedEstimate:
     moment, ranks = steady.moment, case.parallel.data_parallel_size
+
+    @lru_cache(maxsize=2)
+    def phases(name: str) -> Phase:
+        return phase(case, clock, moment.prompt_step if name == "prefill" else moment.pure_step)
+
     return SpeedEstimate(
         latency=Latency(steady.ttft_seconds, steady.tpot_seconds, steady.e2e_seconds),
         throughput=throughput(case, steady.rate),
-        prefill=phase(case, clock, moment.prompt_step),
-        decode=phase(case, clock, moment.pure_step),
+        phases=phases,
         running=plain(steady.running) * plain(ranks),
         waiting=plain(steady.waiting) * plain(ranks),
         decode_batch=plain(moment.batch),

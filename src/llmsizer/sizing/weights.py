@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 from llmsizer.blocks.attention import Latent
 from llmsizer.blocks.operation import Role, Split, Weight
@@ -205,10 +206,10 @@ def embedding_weight(embedding: Stack) -> Weight:
 def sizer_of(case: Case) -> WeightSizer:
     """The sizer of one rank of a case; cases that differ in nothing it looks at share it."""
     engine = case.engine
-    make = WeightSizer if is_explained(case.native.bits) else _sizer
-    return make(
-        case.model, case.scheme, case.native, case.parallel, engine.vocabulary_padding, engine.expert_alignment
-    )
+    make: Any = WeightSizer if is_explained(case.native.bits) else _sizer
+    padding, alignment = engine.vocabulary_padding, engine.expert_alignment
+    sizer: WeightSizer = make(case.model, case.scheme, case.native, case.parallel, padding, alignment)
+    return sizer
 
 
 _sizer = lru_cache(maxsize=128)(WeightSizer)

@@ -7,7 +7,7 @@ lengths that were really drawn, maximum load with as many requests as the engine
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llmsizer.catalog.catalog import Catalog, load_catalog
@@ -37,7 +37,7 @@ def speed_errors(catalog: Catalog | None = None, calibration: str = "auto") -> l
         except LlmsizerError:
             continue
         if estimate.speed is not None:
-            errors += row_errors(row, estimate.case, answer_of(estimate))
+            errors += [judged(error, estimate) for error in row_errors(row, estimate.case, answer_of(estimate))]
     return errors
 
 
@@ -79,6 +79,25 @@ def _demand(row: Mapping[str, Any]) -> dict[str, Any]:
 def _engine(row: Mapping[str, Any]) -> str:
     version = row.get("version") or row.get("assumed_version")
     return f"{row['engine']}@{version}" if version else str(row["engine"])
+
+
+# The interval of the evidence that a quantity falls under.
+INTERVALS = {
+    "TPOT under load": "tpot_interval_seconds", "latency of a batch of 1 to 8": "tpot_interval_seconds",
+    "throughput of a static batch": "tpot_interval_seconds", "TTFT under load": "ttft_interval_seconds",
+}  # fmt: skip
+
+
+def judged(error: ErrorRow, estimate: Estimate) -> ErrorRow:
+    """The comparison with whether the measurement lies in the estimate's interval, scaled to the figure."""
+    name = INTERVALS.get(error.quantity)
+    given = getattr(estimate.evidence, name) if name is not None else None
+    if given is None or estimate.speed is None:
+        return error
+    latency = estimate.speed.latency
+    centre = float(plain(latency.ttft_seconds if name == "ttft_interval_seconds" else latency.tpot_seconds))
+    low, high = (error.estimate * bound / centre for bound in given)
+    return replace(error, inside=low <= error.measured <= high)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from statistics import median
 @dataclass(frozen=True, slots=True)
 class ErrorRow:
     """One comparison: ``error`` is (estimate − measured) / reference, signed; ``group`` joins rows of
-    one kind for macro medians; ``cause`` says why a large error is there, where that is known."""
+    one kind for macro medians; ``cause`` says why a large error is there, where that is known;
+    ``inside`` whether the measurement lies in the estimate's 80 % interval (None: it has none)."""
 
     quantity: str
     id: str
@@ -20,6 +21,7 @@ class ErrorRow:
     measured: float
     error: float
     cause: str = ""
+    inside: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Summary:
     percentile_90: float
     bias: float
     macro_median: float
+    coverage: float | None
     worst: tuple[ErrorRow, ...]
 
 
@@ -64,8 +67,14 @@ def summary(rows: Iterable[ErrorRow], worst: int = 10) -> Summary:
         percentile_90=percentile(sizes, 0.9),
         bias=median(row.error for row in found),
         macro_median=median(median(group) for group in groups.values()),
+        coverage=_coverage(found),
         worst=tuple(sorted(found, key=lambda row: -abs(row.error))[:worst]),
     )
+
+
+def _coverage(rows: Sequence[ErrorRow]) -> float | None:
+    told = [row.inside for row in rows if row.inside is not None]
+    return sum(told) / len(told) if told else None
 
 
 def summaries(rows: Iterable[ErrorRow], worst: int = 10) -> list[Summary]:
