@@ -81,10 +81,12 @@ def _range(name: str, text: str) -> Iterator[Any]:
     bounds, _, how = text.partition(":")
     try:
         low, high = (float(each) for each in bounds.split(".."))
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise ValueError(text)
         made = _spread(low, high, how)
     except ValueError:
         raise InvalidQuestion(f"{_flag(name)}: '{text[:40]}' is no range", HINT) from None
-    if not (math.isfinite(low) and math.isfinite(high)) or high < low:
+    if high < low:
         raise InvalidQuestion(f"{_flag(name)}: the range '{text[:40]}' must rise", HINT)
     for value in made:
         yield round(value) if name in WHOLE_WORDS else value

@@ -55,7 +55,7 @@ def resolve(words: Words, catalog: Catalog) -> Resolved:
     dtype = _dtype(words, model, scheme, accelerator, notes)
     parallel = _parallel(words)
     check_split(model, parallel)
-    keys, values = _cache_formats(words, engine, dtype)
+    keys, values = _cache_formats(words, engine, dtype, scheme, notes)
     workload = workload_of(words, model)
     limits = _limits(words, model, engine, accelerator, parallel, workload)
     _check_length(words, model, workload, limits)
@@ -187,9 +187,14 @@ def _parallel(words: Words) -> Parallel:
     )
 
 
-def _cache_formats(words: Words, engine: EngineProfile, dtype: str) -> tuple[CacheFormat, CacheFormat]:
+def _cache_formats(
+    words: Words, engine: EngineProfile, dtype: str, scheme: QuantizationScheme, notes: list[str]
+) -> tuple[CacheFormat, CacheFormat]:
     text = str(words.kv_cache_dtype)
-    if text == "auto":
+    if text == "auto" and scheme.id in engine.checkpoint_cache:
+        text = "fp8"
+        notes.append(f"KV cache: fp8, as checkpoints in {scheme.id} ask {engine.title} for (--kv-cache-dtype {dtype} otherwise)")
+    elif text == "auto":
         text = "f16" if engine.id == "llama.cpp" else dtype
     names = text.split("/")
     if len(names) > 2:

@@ -12,10 +12,10 @@ from llmsizer.report.tables import Table, as_csv, as_json
 
 # Columns of the printed table: the figure, its header, and its number in the header's unit.
 SHOWN: Sequence[tuple[str, str, float]] = (
-    ("latency.ttft_seconds", "TTFT ms", 1e3),
-    ("latency.tpot_seconds", "TPOT ms", 1e3),
-    ("latency.e2e_seconds", "E2E s", 1.0),
-    ("throughput.output_tokens_per_second", "output tokens/s", 1.0),
+    ("latency.ttft_seconds", "TTFT\nms", 1e3),
+    ("latency.tpot_seconds", "TPOT\nms", 1e3),
+    ("latency.e2e_seconds", "E2E\ns", 1.0),
+    ("throughput.output_tokens_per_second", "output\ntokens/s", 1.0),
     ("throughput.requests_per_second", "requests/s", 1.0),
     ("load.running", "running", 1.0),
 )
@@ -26,7 +26,7 @@ def sweep_table(found: Sweep, most: int | None = MOST_ROWS) -> Table:
     """The words that vary and the main figures, one row a point, the first ``most`` of them."""
     words = [name for name in found.words if name in found.columns]
     bound = "decode.bound"
-    headers = [*(name.replace("_", " ") for name in words), "fits", *(header for _, header, _ in SHOWN), "decode bound by"]
+    headers = [*(name.replace("_", "\n") for name in words), "fits", *(header for _, header, _ in SHOWN), "decode\nbound by"]
     rows = []
     for index in range(len(found) if most is None else min(len(found), most)):
         fits = bool(found["fits"][index])

@@ -21,7 +21,8 @@ class EngineProfile:
     ``sampler_bytes_per_logit`` and ``hidden_copies`` size the activation peak of its profile run;
     ``chunked_prefill_tokens`` is the batched-token budget it takes by itself where the
     prompt would otherwise be processed whole (None: whole prompts). ``offload`` names what it can
-    keep in host memory (fields of ``Offload``).
+    keep in host memory (fields of ``Offload``); ``checkpoint_cache`` the schemes whose checkpoints ask
+    for an fp8 cache that it then uses by itself.
     """
 
     id: str
@@ -62,6 +63,7 @@ class EngineProfile:
     embedding_on_host: bool = False
     schemes: tuple[str, ...] = ()
     cache_formats: tuple[str, ...] = ()
+    checkpoint_cache: tuple[str, ...] = ()
     attention_kinds: tuple[str, ...] = ()
     vendors: tuple[str, ...] = ()
     offload: tuple[str, ...] = ()
