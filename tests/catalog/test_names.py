@@ -69,7 +69,7 @@ def test_short_names_of_devices(typed: str, found: str, catalog: llmsizer.Catalo
 
 @pytest.mark.parametrize(
     ("typed", "near"),
-    [("lama-3.1-8b", "llama-3.1-8b"), ("llama-3.1-9b", "llama-3.1-8b"), ("deepseek-v33", "deepseek-ai/DeepSeek-V3"), ("qwen33-32b", "Qwen/Qwen3-32B")],
+    [("lama-3.1-8b", "meta-llama/Llama-3.1-8B"), ("llama-3.1-9b", "meta-llama/Llama-3.1-8B"), ("deepseek-v33", "deepseek-ai/DeepSeek-V3"), ("qwen33-32b", "Qwen/Qwen3-32B")],
 )  # fmt: skip
 def test_wrong_models_get_suggestions(typed: str, near: str, catalog: llmsizer.Catalog):
     with pytest.raises(UnknownName) as caught:
@@ -98,7 +98,8 @@ def test_every_scheme_resolves_to_its_formats():
     for name in scheme_names():
         scheme = quantization_scheme(name)
         assert scheme.id
-        assert {scheme.linear, *scheme.roles.values()} - {"native"} <= set(number_formats()) | set(scheme.formats)
+        assert {scheme.linear, *scheme.roles.values()} - {"native", "bf16", "fp16", "fp32"} <= set(scheme.formats)
+        assert set(scheme.formats) <= set(number_formats())
 
 
 @pytest.mark.parametrize(

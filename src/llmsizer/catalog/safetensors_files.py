@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmsizer.catalog.json_files import json_file
 from llmsizer.core.errors import CatalogError, shortened
 
 LARGEST_HEADER = 100_000_000  # the format's own limit
@@ -71,8 +72,6 @@ def stored_in_file(path: Path) -> Stored:
 
 def stored_in_index(path: Path) -> Stored:
     """What the shards of an index hold; only its total where no shard is there."""
-    from llmsizer.catalog.model_files import json_file
-
     data, _ = json_file(path, LARGEST_HEADER)
     places = data.get("weight_map") if isinstance(data, Mapping) else None
     if not isinstance(places, Mapping) or not all(isinstance(name, str) for name in places.values()):
@@ -148,8 +147,8 @@ def summary(tensors: Iterable[StoredTensor]) -> Stored:
         elements[tensor.dtype] += tensor.elements
     plain = [name for name, _ in by_bytes.most_common() if name in _TORCH]
     most = by_bytes.most_common(1)[0][0] if by_bytes else ""
-    quantized = most if most and most not in _TORCH and DTYPE_BITS[most] <= 8 or most in {"I32", "U32"} else None
+    packed = most in {"I32", "U32"} or (most not in _TORCH and DTYPE_BITS.get(most, 64) <= 8)
     return Stored(
         bytes=sum(by_bytes.values()), parameters=sum(elements.values()) if set(elements) <= set(_TORCH) else None,
-        dtype=_TORCH[plain[0]] if plain else None, quantized=quantized,
+        dtype=_TORCH[plain[0]] if plain else None, quantized=most if packed else None,
     )  # fmt: skip

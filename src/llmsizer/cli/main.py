@@ -24,6 +24,7 @@ COMMANDS = {
     "import": "import_model",
     "doctor": "doctor",
     "roofline": "roofline",
+    "simulate": "simulate",
     "compare": "compare",
     "sweep": "sweep",
     "validate": "validate",

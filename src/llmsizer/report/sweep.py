@@ -26,7 +26,8 @@ def sweep_table(found: Sweep, most: int | None = MOST_ROWS) -> Table:
     """The words that vary and the main figures, one row a point, the first ``most`` of them."""
     words = [name for name in found.words if name in found.columns]
     bound = "decode.bound"
-    headers = [*(name.replace("_", "\n") for name in words), "fits", *(header for _, header, _ in SHOWN), "decode\nbound by"]
+    last_header = "decode\nbound by" if found["fits"].all() else "decode bound by,\nor why it does not fit"
+    headers = [*(name.replace("_", "\n") for name in words), "fits", *(header for _, header, _ in SHOWN), last_header]
     rows = []
     for index in range(len(found) if most is None else min(len(found), most)):
         fits = bool(found["fits"][index])
