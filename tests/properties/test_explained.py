@@ -25,7 +25,7 @@ def numbers(told: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, float]]
             yield path, float(value)
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(words())
 def test_derivations_come_to_the_same_numbers(given: dict[str, Any]):
     estimate = answered(given)
@@ -38,7 +38,7 @@ def test_derivations_come_to_the_same_numbers(given: dict[str, Any]):
             assert found == pytest.approx(number, rel=1e-12), path
 
 
-@settings(max_examples=15)
+@settings(max_examples=12)
 @given(words())
 def test_every_leaf_has_a_source(given: dict[str, Any]):
     estimate = answered(given)
@@ -50,7 +50,7 @@ def test_every_leaf_has_a_source(given: dict[str, Any]):
             assert leaf.origin.title, f"{path}: {leaf.name}"  # type: ignore[union-attr]
 
 
-@settings(max_examples=15)
+@settings(max_examples=5)
 @given(words())
 def test_paths_that_are_none(given: dict[str, Any]):
     estimate = answered(given)

@@ -126,11 +126,23 @@ def test_order_is_deployments_then_loads() -> None:
 
 
 def test_fixed_point_of_a_jump_and_of_arrays() -> None:
-    def jump(x: Any) -> Any:
+    def jump(x: Any, _: Any) -> Any:
         return np.where(x < 3.0, 7.0, 1.0)
 
-    assert fixed_point(lambda x: float(jump(x)), 9.0, 10.0) == pytest.approx(3.0, abs=1e-4)
-    starts = np.array([1.0, 4.0, 9.0])
-    together = fixed_point(lambda x: 10.0 - x**2 / 20.0, starts, 10.0 + 0.0 * starts)
-    alone = [fixed_point(lambda x: 10.0 - x**2 / 20.0, start, 10.0) for start in starts.tolist()]
-    assert together.tolist() == alone
+    assert fixed_point(lambda x, _: float(jump(x, _)), 9.0, 10.0) == pytest.approx(3.0, abs=1e-3)
+    starts, most = np.linspace(0.5, 9.5, 999), 10.0 + np.arange(999) % 7
+    asked: list[Any] = []
+
+    def falling(x: Any, chosen: Any) -> Any:
+        asked.append(x)
+        limit = most if chosen is None else most[chosen]
+        return limit - x**2 / (2.0 * limit)
+
+    together = fixed_point(falling, starts, most)
+    alone = [
+        fixed_point(lambda x, _, limit=limit: limit - x**2 / (2.0 * limit), start, limit)
+        for start, limit in zip(starts.tolist(), most.tolist(), strict=True)
+    ]
+    assert together == pytest.approx(np.array(alone), rel=1e-12)
+    assert asked[-1].tolist() == together.tolist()
+    assert min(len(each) for each in asked) < 999

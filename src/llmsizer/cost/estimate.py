@@ -28,12 +28,11 @@ from llmsizer.formulas.cost import (
     cost_per_request,
     cost_per_user_month,
     devices_running,
-    emissions,
-    energy_per_request,
     idle_accelerators,
     served_rate,
     utilization,
 )
+from llmsizer.formulas.energy import emissions, energy_per_request
 from llmsizer.schema.price import OwnedHardware, Rental
 
 # The keys of `to_dict` with the field each comes from, and what divides its base unit.

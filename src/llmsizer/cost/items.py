@@ -13,7 +13,6 @@ from llmsizer.cost.case import CostCase, Line
 from llmsizer.formulas.cost import (
     annuity_factor,
     capital_cost,
-    device_watts,
     devices_running,
     egress_cost,
     egress_rate,
@@ -21,16 +20,14 @@ from llmsizer.formulas.cost import (
     hosting_cost,
     instances_needed,
     interruption_overhead,
-    machine_watts,
     present_value,
     recurring_cost,
     rent,
     residual_value,
-    site_watts,
-    site_watts_with_cooling,
     storage_cost,
     surcharge,
 )
+from llmsizer.formulas.energy import device_watts, machine_watts, site_watts, site_watts_with_cooling
 from llmsizer.schema.price import OwnedHardware, Power, Rental
 
 

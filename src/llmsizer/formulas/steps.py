@@ -47,7 +47,7 @@ def rows_of_tokens(tokens: Tokens) -> Count:
     return tokens / ONE_TOKEN
 
 
-@formula(reference="non-absorbed latent attention expands the chunk and what is cached of its sequence (DeepSeek-V2, section 2.1)")
+@formula(reference="non-absorbed latent attention expands a chunk and what is cached of its sequence (DeepSeek-V2, 2.1)")
 def expanded_rows(prefill_tokens: Tokens, prefill_sequences: Count, prefill_context: Tokens, absorbed_tokens: Tokens) -> Count:
     """Rows of MLA's key/value up-projection: prompt tokens, their cached context, and absorbed decode tokens.
 
@@ -152,7 +152,7 @@ def seconds_of_layers(one: Seconds, layers: Count) -> Seconds:
     return one * layers
 
 
-@formula(reference="measured: scheduling, input preparation, sampling and detokenising between steps, per step and per sequence")
+@formula(reference="measured: scheduling, input preparation, sampling and detokenising between steps")
 def host_seconds(per_step: Seconds, per_sequence: Seconds, sequences: Count) -> Seconds:
     """Time of the engine's host side that the device waits for, in each step.
 
@@ -172,7 +172,7 @@ def eager_seconds(device: Seconds, kernels: Count, launch: Seconds) -> Seconds:
     return maximum(device, kernels * launch)
 
 
-@formula(reference="micro-batches follow one another through the stages; a sequence waits for all of them (GPipe, Huang et al. 2019)")
+@formula(reference="micro-batches follow one another through the stages, a sequence waits for all (GPipe, Huang et al. 2019)")
 def pipeline_seconds(plain_stage: Seconds, prompt_stage: Seconds, transfer: Seconds, stages: Count) -> Seconds:
     """Time of a round of as many micro-batches as there are stages, one of which carries prompt tokens.
 

@@ -11,8 +11,7 @@ from llmsizer.catalog.calibrations import calibration_of
 from llmsizer.catalog.catalog import Catalog
 from llmsizer.catalog.formats import cache_format, number_formats
 from llmsizer.core.errors import InvalidQuestion, UnsupportedCombination
-from llmsizer.core.explain import QUESTION, Provenance, Source
-from llmsizer.formulas.budget import dynamic_reserve
+from llmsizer.question.limits import batching_of, check_length, limits_of, prompts_of
 from llmsizer.question.splits import check_split
 from llmsizer.question.words import (
     LARGEST_LENGTH,
@@ -26,11 +25,9 @@ from llmsizer.schema.deployment import Adapters, Case, Draft, Offload, Parallel,
 from llmsizer.schema.engine import EngineProfile
 from llmsizer.schema.model import Model
 from llmsizer.schema.number_format import CacheFormat, QuantizationScheme
-from llmsizer.sizing.memory import LONGEST
 
 DTYPES = {"auto": "auto", "half": "fp16", "float16": "fp16", "fp16": "fp16", "bfloat16": "bf16", "bf16": "bf16",
           "float": "fp32", "float32": "fp32", "fp32": "fp32"}  # fmt: skip
-BATCHING = ("static", "dynamic", "continuous", "in-flight")
 DEFAULT_INPUT, DEFAULT_OUTPUT = 1024, 256
 DEFAULT_ACCEPTANCE = 0.7
 
@@ -57,12 +54,12 @@ def resolve(words: Words, catalog: Catalog) -> Resolved:
     check_split(model, parallel)
     keys, values = _cache_formats(words, engine, dtype, scheme, notes)
     workload = workload_of(words, model)
-    limits = _limits(words, model, engine, accelerator, parallel, workload)
-    _check_length(words, model, workload, limits)
+    limits = limits_of(words, model, engine, accelerator, parallel, workload)
+    check_length(words, model, workload, limits)
     case = Case(
         model=model, accelerator=accelerator, engine=engine, scheme=scheme, native=number_formats()[dtype],
         cache_format=keys, value_format=values, parallel=parallel, workload=workload, dtype=dtype,
-        enforce_eager=bool(words.enforce_eager), request_rate=rate_of(words), num_prompts=_prompts(words), batching=_batching(words, engine),
+        enforce_eager=bool(words.enforce_eager), request_rate=rate_of(words), num_prompts=prompts_of(words), batching=batching_of(words, engine),
         expert_skew=checked_fraction("expert_skew", words.expert_skew, most=100.0),
         calibration=calibration_of(str(words.calibration), accelerator, engine.id), flash_attention=_flash(words, engine),
         adapters=_adapters(words), offload=_offload(words, engine, parallel), draft=_draft(words, model, catalog), **limits,
@@ -223,109 +220,11 @@ def workload_of(words: Words, model: Model) -> Workload:
     )  # fmt: skip
 
 
-def _limits(
-    words: Words, model: Model, engine: EngineProfile, accelerator: Accelerator, parallel: Parallel, workload: Workload
-) -> dict[str, Any]:
-    """The engine's limits for this run, each with its source."""
-    found: dict[str, Source] = {}
-    length, len_from = _length(words, model, engine, workload)
-    concurrency = concurrency_of(words)
-    sequences = _or_default(words.max_num_seqs, "max_num_seqs", engine, found)
-    if engine.kv_layout != "paged" and words.max_num_seqs is None and concurrency is not None:
-        sequences, found["max_num_seqs"] = concurrency, QUESTION
-    tokens = _batched_tokens(words, engine, length, found)
-    block = _or_default(words.block_size, "block_size", engine, found)
-    found["max_model_len"] = QUESTION if len_from == "user" else Source(f"set by the {len_from}")
-    fraction = _fraction(words, engine, accelerator, parallel, tokens, found)
-    return {
-        "max_model_len": length, "len_from": len_from, "max_num_seqs": min(sequences, tokens) if tokens else sequences,
-        "max_num_batched_tokens": tokens, "block_size": block, "memory_fraction": fraction,
-        "concurrency": concurrency, "provenance": Provenance(QUESTION, found),
-    }  # fmt: skip
-
-
-def _or_default(given: Any, name: str, engine: EngineProfile, found: dict[str, Source]) -> int:
-    if given is not None:
-        found[name] = QUESTION
-        return checked_integer(name, given)
-    found[name] = engine.provenance.of(name)
-    return int(getattr(engine, name))
-
-
-def _length(words: Words, model: Model, engine: EngineProfile, workload: Workload) -> tuple[int, str]:
-    if words.max_model_len is not None:
-        length = checked_integer("max_model_len", words.max_model_len, most=LARGEST_LENGTH)
-        most = model.max_position_embeddings
-        if most is not None and length > most:
-            raise InvalidQuestion(
-                f"--max-model-len {length:,}: {model.id} allows at most {most:,} positions", f"use {most:,} or less"
-            )
-        return length, "user"
-    wanted = int(workload.input_tokens + workload.output_tokens)
-    if engine.kv_layout != "paged":
-        return wanted, "workload"
-    return model.max_position_embeddings or max(wanted, 32768), "model"
-
-
-def _batched_tokens(words: Words, engine: EngineProfile, length: int, found: dict[str, Source]) -> int:
-    if words.max_num_batched_tokens is not None:
-        found["max_num_batched_tokens"] = QUESTION
-        return checked_integer("max_num_batched_tokens", words.max_num_batched_tokens, most=LARGEST_LENGTH)
-    found["max_num_batched_tokens"] = engine.provenance.of("max_num_batched_tokens")
-    default = int(engine.max_num_batched_tokens)
-    above = engine.chunked_prefill_above
-    if engine.chunked_prefill or not default or (above is not None and length > above):
-        return default
-    return max(default, min(length, LONGEST))
-
-
-def _fraction(
-    words: Words,
-    engine: EngineProfile,
-    accelerator: Accelerator,
-    parallel: Parallel,
-    tokens: int,
-    found: dict[str, Source],
-) -> float:
-    if words.gpu_memory_utilization is not None:
-        found["memory_fraction"] = QUESTION
-        return checked_fraction("gpu_memory_utilization", words.gpu_memory_utilization, 0.01, 1.0)
-    found["memory_fraction"] = engine.provenance.of("memory_fraction")
-    if not engine.memory_tiers:
-        return float(engine.memory_fraction)
-    return static_fraction(engine, accelerator, parallel, tokens)
-
-
-def static_fraction(engine: EngineProfile, accelerator: Accelerator, parallel: Parallel, tokens: int) -> float:
-    """SGLang's default static fraction on a device."""
-    total = float(accelerator.driver_memory or accelerator.usable_memory) / 2**20
-    tier: dict[str, Any] = next(
-        (dict(tier) for tier in engine.memory_tiers if total < float(str(tier["under_mib"]))),
-        dict(engine.memory_tiers[-1]),
-    )
-    batch = tier["graph_batch_large_tp"] if parallel.tensor_parallel_size >= 4 else tier["graph_batch"]
-    attention_dp = batch if parallel.data_parallel_size > 1 else 0
-    devices = parallel.tensor_parallel_size * parallel.pipeline_parallel_size
-    least = 10240.0 if total > 60 * 1024 else 0.0
-    reserve = float(dynamic_reserve(tokens or tier["chunked_prefill"], batch, devices, attention_dp, least)) / 2**20
-    return round(max(total - reserve, 0.05 * total) / total, 3)
-
-
 def rate_of(words: Words) -> float | None:
     """The request rate of a question."""
     if words.request_rate is None:
         return None
     return checked_fraction("request_rate", words.request_rate, least=1e-9, most=1e6)
-
-
-def _prompts(words: Words) -> int | None:
-    return None if words.num_prompts is None else checked_integer("num_prompts", words.num_prompts, most=LARGEST_LENGTH)
-
-
-def _batching(words: Words, engine: EngineProfile) -> str:
-    if words.batching is None:
-        return engine.batching
-    return checked_choice("batching", str(words.batching), BATCHING)
 
 
 def concurrency_of(words: Words) -> int | None:
@@ -335,17 +234,6 @@ def concurrency_of(words: Words) -> int | None:
     if isinstance(words.concurrency, str) and not words.concurrency.lstrip("-").isdigit():
         raise InvalidQuestion(f"--concurrency: expected a number or 'max', got '{words.concurrency[:40]}'")
     return checked_integer("concurrency", words.concurrency)
-
-
-def _check_length(words: Words, model: Model, workload: Workload, limits: dict[str, Any]) -> None:
-    needed = workload.input_tokens + workload.output_tokens
-    most = limits["max_model_len"]
-    if needed > most and limits["len_from"] != "workload":
-        raise InvalidQuestion(
-            f"--input-tokens {workload.input_tokens:,.0f} and --output-tokens {workload.output_tokens:,.0f} exceed "
-            f"the length of {most:,} tokens",
-            f"{model.id} allows {model.max_position_embeddings:,} positions" if model.max_position_embeddings else "",
-        )
 
 
 def _flash(words: Words, engine: EngineProfile) -> bool:

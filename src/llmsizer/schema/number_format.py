@@ -65,7 +65,8 @@ class QuantizationScheme:
     """Which tensors of a checkpoint use which number format.
 
     ``formats`` holds every format the scheme can use, ``native`` the model's unquantized type
-    excepted. GGUF mixes (``is_gguf``) decide by tensor and layer, others by role.
+    excepted. GGUF mixes (``is_gguf``) decide by tensor and layer, others by role; ``tensors`` is what
+    a GGUF file itself says, by a weight's name and layer (None outside the layers).
     """
 
     id: str
@@ -79,5 +80,6 @@ class QuantizationScheme:
     vector: str = "native"
     rules: tuple[MixRule, ...] = ()
     always: tuple[MixRule, ...] = ()
+    tensors: Mapping[tuple[str, int | None], str] = field(default_factory=dict)
     note: str = ""
     provenance: Provenance = field(default_factory=Provenance)

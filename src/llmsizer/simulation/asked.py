@@ -9,7 +9,7 @@ from typing import Any
 from llmsizer.catalog.catalog import Catalog, load_catalog
 from llmsizer.core.errors import InvalidQuestion, UnsupportedCombination
 from llmsizer.core.explain import plain
-from llmsizer.formulas.serving import front_end_seconds
+from llmsizer.formulas.latency import front_end_seconds
 from llmsizer.question.resolve import resolve
 from llmsizer.question.words import LARGEST_LENGTH, Words, checked_fraction, checked_integer
 from llmsizer.schema.deployment import Case

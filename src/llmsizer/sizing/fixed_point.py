@@ -8,38 +8,64 @@ from typing import Any
 from llmsizer.core.numerics import where
 
 ROUNDS = 60
-# From here on every other step halves the bracket, which also ends the search at a jump.
-PATIENCE = 8
+# From here on the bracket is halved, which ends the search at a jump.
+PATIENCE = 5
 TOLERANCE = 1e-6
-BRACKET = 1e-5
+BRACKET = 1e-4
 
 
-def fixed_point(respond: Callable[[Any], Any], start: Any, most: Any) -> Any:
-    """The ``x`` from 0 to ``most`` with ``respond(x) = x``, where ``respond`` stays in that range.
+def fixed_point(respond: Callable[[Any, Any], Any], start: Any, most: Any) -> Any:
+    """The ``x`` from 0 to ``most`` with ``respond(x, chosen) = x``, where ``respond`` stays in that range.
 
-    Secant steps inside a bracket; where ``respond`` jumps across ``x``, the place of the jump. An
-    element of an array keeps its number once it is settled, so each goes the way it would go alone.
-    The last number that ``respond`` got is the result.
+    Secant steps inside a bracket; where ``respond`` jumps across ``x``, the place of the jump. Each
+    element of an array goes the way it would go alone: a settled one keeps its number, and once most
+    are settled only the others go on. ``chosen`` are then their places (None: all). The last call of
+    ``respond`` is for the whole result.
     """
     low, high, x = most * 0.0, most, start
-    before: tuple[Any, Any] | None = None
+    earlier, rest_earlier, whole, chosen = None, None, None, None
     for turn in range(ROUNDS):
-        found = respond(x)
+        found = respond(x, chosen)
         rest = found - x
         low, high = where(rest > 0, x, low), where(rest < 0, x, high)
         settled = (abs(rest) <= TOLERANCE * (1.0 + found)) | (high - low <= BRACKET * (1.0 + low))
         if every(settled):
             break
-        step = found if before is None else _secant(x, rest, *before)
-        halve = (step <= low) | (step >= high) | (turn > PATIENCE and turn % 2 == 0)
-        before = x, rest
-        x = where(settled, x, where(halve, (low + high) / 2.0, step))
+        step = found if earlier is None else _secant(x, rest, earlier, rest_earlier)
+        halve = (step <= low) | (step >= high) | (turn > PATIENCE)
+        earlier, rest_earlier, x = x, rest, where(settled, x, where(halve, (low + high) / 2.0, step))
+        if _mostly(settled):
+            whole = _placed(whole, chosen, x)
+            left = (~settled).nonzero()[0]
+            chosen = left if chosen is None else chosen[left]
+            low, high, x, earlier, rest_earlier = (pick(each, left) for each in (low, high, x, earlier, rest_earlier))
+    if chosen is not None:
+        x = _placed(whole, chosen, x)
+        respond(x, None)
     return x
 
 
 def _secant(x: Any, rest: Any, earlier: Any, rest_earlier: Any) -> Any:
     change = rest - rest_earlier
     return x - rest * (x - earlier) / where(change == 0, 1.0, change)
+
+
+def _mostly(settled: Any) -> bool:
+    """Whether so many elements are settled that going on without them pays."""
+    return not isinstance(settled, bool) and settled.size > 256 and bool(settled.mean() > 0.3)
+
+
+def _placed(whole: Any, chosen: Any, x: Any) -> Any:
+    """All numbers with those of the chosen places put in."""
+    if whole is None:
+        return x.copy()
+    whole[chosen] = x
+    return whole
+
+
+def pick(values: Any, chosen: Any) -> Any:
+    """The elements at some places (None: all); a number stands for all places."""
+    return values if chosen is None or not getattr(values, "shape", ()) else values[chosen]
 
 
 def every(mask: Any) -> bool:

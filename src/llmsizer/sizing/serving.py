@@ -9,33 +9,40 @@ replays its last pass on Values.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llmsizer.core.explain import Source, Value, named, plain
 from llmsizer.core.numerics import maximum, minimum, where
 from llmsizer.core.quantities import Count, Fraction, PerSecond, Seconds, Tokens
-from llmsizer.formulas.serving import (
+from llmsizer.formulas.latency import (
     batch_rate,
-    batch_seen,
     burst_seconds,
-    cached_tokens,
-    chunk_context,
-    chunk_tokens,
-    decode_context,
     decode_seconds,
-    decode_steps,
     delayed_seconds,
     end_to_end_seconds,
-    engine_seconds,
     finite_run_seconds,
     first_token_seconds,
     front_end_seconds,
     half_of,
+    others_at_rate,
+    prompt_tokens_of,
+    residual_seconds,
+    running_rate,
+    token_seconds,
+    waiting_seconds,
+)
+from llmsizer.formulas.serving import (
+    batch_seen,
+    cached_tokens,
+    chunk_context,
+    chunk_tokens,
+    decode_context,
+    decode_steps,
+    engine_seconds,
     interrupted_step_seconds,
     largest_tokens,
     mean_step_seconds,
-    others_at_rate,
     others_decoding,
     prefill_load,
     prefill_passes,
@@ -44,18 +51,13 @@ from llmsizer.formulas.serving import (
     prefill_tokens_per_step,
     prompt_budget,
     prompt_context,
-    prompt_tokens_of,
     prompts_of_tokens,
     prompts_per_step,
-    residual_seconds,
-    running_rate,
     sequences_at_rate,
-    token_seconds,
     uncached_tokens,
-    waiting_seconds,
 )
 from llmsizer.schema.deployment import Case
-from llmsizer.sizing.fixed_point import anywhere, every, fixed_point
+from llmsizer.sizing.fixed_point import anywhere, every, fixed_point, pick
 from llmsizer.sizing.speculation import Speculation, speculation_of
 from llmsizer.sizing.step_time import StepClock
 from llmsizer.sizing.steps import Step
@@ -156,18 +158,28 @@ class Serving:
     def _full(self, running: Any) -> Moment:
         """The moment of an engine that always runs so many."""
         most = maximum(running - 1.0, 0.0)
-        return self._settle(lambda now: others_decoding(running, now.decode_seconds, now.ttft_seconds), most * FIRST_GUESS, most)
 
-    def _settle(self, respond: Callable[[Moment], Any], start: Any, most: Any) -> Moment:
+        def respond(now: Moment, chosen: Any) -> Any:
+            return others_decoding(pick(running, chosen), now.decode_seconds, now.ttft_seconds)
+
+        return self._settle(respond, most * FIRST_GUESS, most)
+
+    def _settle(self, respond: Callable[[Moment, Any], Any], start: Any, most: Any) -> Moment:
         """The moment whose number of others is the one it leads to."""
         last: list[Moment] = []
 
-        def answer(others: Any) -> Any:
-            last[:] = [self.moment(others)]
-            return respond(last[0])
+        def answer(others: Any, chosen: Any) -> Any:
+            last[:] = [(self if chosen is None else self._part(chosen)).moment(others)]
+            return respond(last[0], chosen)
 
         fixed_point(answer, start, most)
         return last[0]
+
+    def _part(self, chosen: Any) -> Serving:
+        """The same engine for some of the requests whose lengths are arrays."""
+        work = self.case.workload
+        lengths = {name: pick(getattr(work, name), chosen) for name in type(work).__dataclass_fields__}
+        return Serving(replace(self.case, workload=replace(work, **lengths)), self.clock)
 
     def _closed_state(self, moment: Moment, concurrency: Any, running: Any) -> Steady:
         rate = running_rate(running, moment.ttft_seconds, moment.decode_seconds)
@@ -185,11 +197,13 @@ class Serving:
         holds = rate < self._highest_rate(full, limit)
         if not anywhere(holds):
             return self._open_state(full, rate, limit, holds)
-        moment = self._settle(
-            lambda now: where(holds, minimum(others_at_rate(rate, now.decode_seconds), others), now.others),
-            where(holds, minimum(others_at_rate(rate, full.decode_seconds), others), full.others),
-            others,
-        )
+
+        def respond(now: Moment, chosen: Any) -> Any:
+            found = minimum(others_at_rate(pick(rate, chosen), now.decode_seconds), pick(others, chosen))
+            return where(pick(holds, chosen), found, now.others)
+
+        start = where(holds, minimum(others_at_rate(rate, full.decode_seconds), others), full.others)
+        moment = self._settle(respond, start, others)
         return self._open_state(moment, rate, limit, holds)
 
     def _highest_rate(self, full: Moment, limit: Any) -> PerSecond:

@@ -9,7 +9,8 @@ from functools import cached_property
 from llmsizer.blocks.operation import Kind
 from llmsizer.core.explain import changed, named, plain, total
 from llmsizer.core.quantities import Count, Seconds, Tokens
-from llmsizer.formulas.serving import profile_tokens, speculated_tokens, verified_tokens
+from llmsizer.formulas.serving import verified_tokens
+from llmsizer.formulas.speculation import profile_tokens, speculated_tokens
 from llmsizer.formulas.steps import seconds_of_layers
 from llmsizer.schema.deployment import Case, Draft, Parallel
 from llmsizer.sizing.draft import draft_stacks

@@ -10,8 +10,8 @@ from typing import Any
 from llmsizer.core.explain import named, plain, total
 from llmsizer.core.numerics import ceil, maximum, minimum
 from llmsizer.core.quantities import Bytes, Count, Flop, FlopPerByte, Fraction, PerSecond, Seconds
+from llmsizer.formulas.latency import rate_of_ranks, rate_per_device, tokens_per_second
 from llmsizer.formulas.roofline import arithmetic_intensity, bandwidth_utilization, flop_utilization, ridge_point
-from llmsizer.formulas.serving import rate_of_ranks, rate_per_device, tokens_per_second
 from llmsizer.formulas.steps import repeated_bytes, repeated_flop
 from llmsizer.schema.deployment import Case
 from llmsizer.sizing.memory import MemoryEstimate

@@ -1,0 +1,188 @@
+"""What a request waits for and how long it takes, alone, under load and in a finite run."""
+
+from __future__ import annotations
+
+from llmsizer.core.explain import formula
+from llmsizer.core.numerics import minimum
+from llmsizer.core.quantities import Count, PerSecond, Seconds, Tokens
+from llmsizer.core.units import ONE_TOKEN
+
+
+@formula(reference="definition of a step that yields several tokens")
+def token_seconds(step: Seconds, tokens_per_step: Tokens) -> Seconds:
+    """Time per output token.
+
+    >>> token_seconds(0.03, 1.5)
+    0.02
+    """
+    return step * ONE_TOKEN / tokens_per_step
+
+
+@formula(reference="E2E = TTFT + (output tokens − 1) · TPOT (vLLM benchmark_serving)")
+def end_to_end_seconds(ttft: Seconds, output_tokens: Tokens, tpot: Seconds) -> Seconds:
+    """Time from sending a request to its last token.
+
+    >>> end_to_end_seconds(0.5, 101.0, 0.02)
+    2.5
+    """
+    return ttft + (output_tokens - ONE_TOKEN) / ONE_TOKEN * tpot
+
+
+@formula(reference="definition: tokens of finished requests per second")
+def tokens_per_second(rate: PerSecond, tokens: Tokens) -> PerSecond:
+    """Tokens per second at a request rate.
+
+    >>> tokens_per_second(2.0, 256.0)
+    512.0
+    """
+    return rate * tokens / ONE_TOKEN
+
+
+@formula(reference="Little's law over the sequences the engine runs")
+def running_rate(running: Count, first_token: Seconds, decode: Seconds) -> PerSecond:
+    """Requests per second that finish when so many run.
+
+    >>> running_rate(64.0, 1.0, 7.0)
+    8.0
+    """
+    return running / (first_token + decode)
+
+
+@formula(reference="Little's law over the sequences that wait for a place in the running batch")
+def waiting_seconds(concurrency: Count, running: Count, rate: PerSecond) -> Seconds:
+    """Mean wait of a request in a closed loop that holds more requests than the engine runs.
+
+    >>> waiting_seconds(100.0, 60.0, 8.0)
+    5.0
+    """
+    return (concurrency - running) / rate
+
+
+@formula(reference="a request that comes while a step runs waits for its end: half a step on average")
+def residual_seconds(step: Seconds, others: Count) -> Seconds:
+    """Mean wait for the step in progress; none when the engine is idle.
+
+    >>> residual_seconds(0.02, 10.0)
+    0.01
+    """
+    return step / 2 * minimum(others, 1.0)
+
+
+@formula(reference="definition: time of all decode steps of a request")
+def decode_seconds(steps: Count, step: Seconds) -> Seconds:
+    """Time from the first token of an answer to its last.
+
+    >>> decode_seconds(256.0, 0.02)
+    5.12
+    """
+    return steps * step
+
+
+@formula(reference="front end, the step in progress, prompts before it, its own steps")
+def first_token_seconds(front_end: Seconds, residual: Seconds, queue: Seconds, passes: Count, step: Seconds) -> Seconds:
+    """Time to first token.
+
+    >>> round(first_token_seconds(0.03, 0.01, 0.0, 2.0, 0.05), 3)
+    0.14
+    """
+    return front_end + residual + queue + passes * step
+
+
+@formula(reference="attention-data-parallel ranks serve side by side")
+def rate_of_ranks(rate: PerSecond, ranks: Count) -> PerSecond:
+    """A rate of all ranks together.
+
+    >>> rate_of_ranks(2.0, 8)
+    16.0
+    """
+    return rate * ranks
+
+
+@formula(reference="definition: a rate divided by the devices that bring it about")
+def rate_per_device(rate: PerSecond, devices: Count) -> PerSecond:
+    """A rate per device.
+
+    >>> rate_per_device(16.0, 8)
+    2.0
+    """
+    return rate / devices
+
+
+@formula(reference="static batching: the whole batch is prefilled, then decodes to its end")
+def batch_rate(batch: Count, first_token: Seconds, decode: Seconds) -> PerSecond:
+    """Requests per second of batches run one after another.
+
+    >>> batch_rate(16.0, 1.0, 7.0)
+    2.0
+    """
+    return batch / (first_token + decode)
+
+
+@formula(reference="Little's law: others in flight when requests come at a rate and stay for a time")
+def others_at_rate(rate: PerSecond, decode: Seconds) -> Count:
+    """Sequences that decode at a time, at a request rate.
+
+    >>> others_at_rate(2.0, 8.0)
+    16.0
+    """
+    return rate * decode
+
+
+@formula(reference="counting")
+def prompt_tokens_of(prompt_tokens: Tokens, prompts: Count) -> Tokens:
+    """Tokens of some equal prompts.
+
+    >>> prompt_tokens_of(1000.0, 16)
+    16000.0
+    """
+    return prompt_tokens * prompts
+
+
+@formula(reference="counting")
+def half_of(count: Count) -> Count:
+    """Half of some sequences: those already decoding, on average, while a burst is prefilled.
+
+    >>> half_of(64.0)
+    32.0
+    """
+    return count / 2
+
+
+@formula(reference="definition: a wait before what follows")
+def delayed_seconds(first_token: Seconds, wait: Seconds) -> Seconds:
+    """Time to first token after a wait for a place in the running batch.
+
+    >>> delayed_seconds(0.25, 2.0)
+    2.25
+    """
+    return first_token + wait
+
+
+@formula(reference="prompts that come at once are prefilled one step after another: the mean waits for half of the steps")
+def burst_seconds(front_end: Seconds, passes: Count, step: Seconds) -> Seconds:
+    """Mean time to first token of prompts that come at once and take so many steps together.
+
+    >>> round(burst_seconds(0.03, 9.0, 0.1), 2)
+    0.53
+    """
+    return front_end + (passes + 1) / 2 * step
+
+
+@formula(reference="mean over a run of N prompts of which the first C come at once (benchmarks at a fixed concurrency)")
+def finite_run_seconds(steady: Seconds, burst: Seconds, concurrency: Count, prompts: Count) -> Seconds:
+    """Mean time to first token of a finite run.
+
+    >>> round(finite_run_seconds(0.2, 2.2, 64, 640), 2)
+    0.4
+    """
+    return steady + (burst - steady) * concurrency / prompts
+
+
+@formula(reference="measured: tokeniser, HTTP and first stream, and the front end's work for sequences being streamed")
+def front_end_seconds(fixed: Seconds, per_sequence: Seconds, others: Count) -> Seconds:
+    """Part of the time to first token that is spent outside the engine.
+
+    >>> round(front_end_seconds(0.05, 0.001, 20.0), 3)
+    0.07
+    """
+    return fixed + per_sequence * others
