@@ -126,23 +126,19 @@ def test_order_is_deployments_then_loads() -> None:
 
 
 def test_fixed_point_of_a_jump_and_of_arrays() -> None:
-    def jump(x: Any, _: Any) -> Any:
-        return np.where(x < 3.0, 7.0, 1.0)
+    most, jumps = 10.0 + np.arange(999) % 7, np.arange(999) % 5 == 0
+    starts, asked = np.linspace(0.5, 9.5, 999), []
 
-    assert fixed_point(lambda x, _: float(jump(x, _)), 9.0, 10.0) == pytest.approx(3.0, abs=1e-3)
-    starts, most = np.linspace(0.5, 9.5, 999), 10.0 + np.arange(999) % 7
-    asked: list[Any] = []
-
-    def falling(x: Any, chosen: Any) -> Any:
+    def respond(x: Any, chosen: Any) -> Any:
         asked.append(x)
-        limit = most if chosen is None else most[chosen]
-        return limit - x**2 / (2.0 * limit)
+        limit, has_jump = (most, jumps) if chosen is None else (most[chosen], jumps[chosen])
+        return np.where(has_jump, np.where(x < 3.0, 7.0, 1.0), limit - x**2 / (2.0 * limit))
 
-    together = fixed_point(falling, starts, most)
-    alone = [
-        fixed_point(lambda x, _, limit=limit: limit - x**2 / (2.0 * limit), start, limit)
-        for start, limit in zip(starts.tolist(), most.tolist(), strict=True)
-    ]
-    assert together == pytest.approx(np.array(alone), rel=1e-12)
+    def alone(place: int) -> float:
+        return fixed_point(lambda x, _: float(respond(np.array([x]), np.array([place]))[0]), float(starts[place]), float(most[place]))
+
+    together = fixed_point(respond, starts, most)
     assert asked[-1].tolist() == together.tolist()
     assert min(len(each) for each in asked) < 999
+    assert together[jumps] == pytest.approx(3.0, abs=1e-3)
+    assert together == pytest.approx(np.array([alone(place) for place in range(999)]), rel=1e-12)

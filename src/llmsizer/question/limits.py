@@ -106,16 +106,19 @@ def static_fraction(engine: EngineProfile, accelerator: Accelerator, parallel: P
 
 
 def prompts_of(words: Words) -> int | None:
+    """Requests of a finite run; None for a steady state."""
     return None if words.num_prompts is None else checked_integer("num_prompts", words.num_prompts, most=LARGEST_LENGTH)
 
 
 def batching_of(words: Words, engine: EngineProfile) -> str:
+    """How requests share steps: the engine's own way where none is named."""
     if words.batching is None:
         return engine.batching
     return checked_choice("batching", str(words.batching), BATCHING)
 
 
 def check_length(words: Words, model: Model, workload: Workload, limits: dict[str, Any]) -> None:
+    """Refuses a workload longer than the engine\'s or the model\'s length."""
     needed = workload.input_tokens + workload.output_tokens
     most = limits["max_model_len"]
     if needed > most and limits["len_from"] != "workload":
@@ -124,3 +127,12 @@ def check_length(words: Words, model: Model, workload: Workload, limits: dict[st
             f"the length of {most:,} tokens",
             f"{model.id} allows {model.max_position_embeddings:,} positions" if model.max_position_embeddings else "",
         )
+
+
+def concurrency_of(words: Words) -> int | None:
+    """The requests in flight that a question asks for; None without a number."""
+    if words.concurrency is None or words.concurrency == "max":
+        return None
+    if isinstance(words.concurrency, str) and not words.concurrency.lstrip("-").isdigit():
+        raise InvalidQuestion(f"--concurrency: expected a number or 'max', got '{words.concurrency[:40]}'")
+    return checked_integer("concurrency", words.concurrency)

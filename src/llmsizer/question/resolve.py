@@ -190,7 +190,8 @@ def _cache_formats(
     text = str(words.kv_cache_dtype)
     if text == "auto" and scheme.id in engine.checkpoint_cache:
         text = "fp8"
-        notes.append(f"KV cache: fp8, as checkpoints in {scheme.id} ask {engine.title} for (--kv-cache-dtype {dtype} otherwise)")
+        asks = f"KV cache: fp8, as checkpoints in {scheme.id} ask {engine.title} for"
+        notes.append(f"{asks} (--kv-cache-dtype {dtype} otherwise)")
     elif text == "auto":
         text = "f16" if engine.id == "llama.cpp" else dtype
     names = text.split("/")
@@ -225,15 +226,6 @@ def rate_of(words: Words) -> float | None:
     if words.request_rate is None:
         return None
     return checked_fraction("request_rate", words.request_rate, least=1e-9, most=1e6)
-
-
-def concurrency_of(words: Words) -> int | None:
-    """The requests in flight that a question asks for; None without a number."""
-    if words.concurrency is None or words.concurrency == "max":
-        return None
-    if isinstance(words.concurrency, str) and not words.concurrency.lstrip("-").isdigit():
-        raise InvalidQuestion(f"--concurrency: expected a number or 'max', got '{words.concurrency[:40]}'")
-    return checked_integer("concurrency", words.concurrency)
 
 
 def _flash(words: Words, engine: EngineProfile) -> bool:
