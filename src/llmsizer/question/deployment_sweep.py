@@ -11,7 +11,8 @@ from llmsizer.catalog.catalog import Catalog
 from llmsizer.core.errors import InvalidQuestion, UnsupportedCombination
 from llmsizer.core.explain import plain
 from llmsizer.question.ask import memory_interval, most_in_flight, speed_tier
-from llmsizer.question.limits import concurrency_of, resolve
+from llmsizer.question.limits import concurrency_of
+from llmsizer.question.resolve import resolve
 from llmsizer.question.words import LARGEST_LENGTH, Words, checked_fraction, checked_integer
 from llmsizer.schema.deployment import Case
 from llmsizer.sizing.estimate import MEMORY_FIGURES, as_plain, memory_evidence
