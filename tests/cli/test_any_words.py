@@ -30,7 +30,7 @@ def check(outcome: Any) -> None:
     assert "Traceback" not in outcome.err
     if outcome.code == 2:
         assert outcome.err.strip(), "no message"
-        assert len(outcome.err) < 4000
+        assert len(outcome.err) < 8000
     else:
         assert outcome.out.strip(), "no answer"
 

@@ -14,14 +14,15 @@ from typing import Any
 
 from llmsizer.catalog.json_files import json_file
 from llmsizer.catalog.models import model_of_entry
+from llmsizer.catalog.paths import is_model_path
 from llmsizer.catalog.safetensors_files import Stored, stored_in_file, stored_in_folder, stored_in_index
 from llmsizer.core.errors import CatalogError, shortened
 from llmsizer.core.explain import Provenance, Source
 from llmsizer.schema.model import Checks, Model
 from llmsizer.schema.number_format import QuantizationScheme
 
-SUFFIXES = (".json", ".gguf", ".safetensors")
 LARGEST_CONFIG = 8 * 2**20
+__all__ = ["ModelSource", "expanded", "is_model_path", "model_from_path", "model_source"]
 _HUB_CACHE = re.compile(r"^models--([^/]+?)--([^/]+)$")
 
 
@@ -49,24 +50,6 @@ class ModelSource:
         if stored is not None and stored.parameters is not None and made.native_quantization == made.torch_dtype:
             checks = Checks(total_parameters=stored.parameters, source=f"safetensors headers of {self.file.parent.name}")
         return replace(made, checks=checks, notes=" ".join(self.notes))
-
-
-def is_model_path(text: str) -> bool:
-    """Whether a text is meant as a path to a model's file or folder rather than as a name.
-
-    >>> is_model_path("./models/llama/config.json"), is_model_path("meta-llama/Llama-3.1-8B")
-    (True, False)
-    """
-    if text.lower().endswith(SUFFIXES) or text.startswith((".", "/", "~")):
-        return True
-    return any(separator in text for separator in "/\\") and _exists(Path(text))
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
 
 
 def model_from_path(path: Path) -> tuple[Model, QuantizationScheme | None]:

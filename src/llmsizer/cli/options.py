@@ -58,6 +58,7 @@ QUESTION: dict[str, tuple[Any, Any, Any]] = {
     "emissions": (str | None, None, _option("--emissions", text="Of the grid, e.g. '400 g/kWh'.")),
     "calibration": (str | None, None, _option("--calibration", text="auto, or ideal for lower bounds at peak rates.")),
     "ignore_memory": (bool, False, _option("--ignore-memory", text="Answer speed even where memory does not suffice.")),
+    "transform": (str | None, None, _option("--transform", text="A variant of the model: prune:2:4, prune:structured:heads=0.25, distill:depth=0.5 …")),
     "speculative": (str | None, None, _option("--speculative", text="ngram, mtp, eagle or draft:MODEL, then :TOKENS, e.g. draft:llama-3.2-1b:5.")),
     "adapters": (str | None, None, _option("--adapters", text="LoRA slots as COUNTxRANK, e.g. 4x16.")),
     "offload": (str | None, None, _option("--offload", text="Share of the weights kept in host memory, e.g. weights=0.3.")),

@@ -98,6 +98,16 @@ def rate_of_ranks(rate: PerSecond, ranks: Count) -> PerSecond:
     return rate * ranks
 
 
+@formula(reference="counting: each rank takes its share of the requests in flight, the last what is left")
+def busy_ranks(concurrency: Count, running: Count, ranks: Count) -> Count:
+    """Attention ranks' worth of work when the fullest rank runs ``running`` of all requests in flight.
+
+    >>> busy_ranks(6.0, 2.0, 4.0)
+    3.0
+    """
+    return minimum(concurrency / running, ranks)
+
+
 @formula(reference="definition: a rate divided by the devices that bring it about")
 def rate_per_device(rate: PerSecond, devices: Count) -> PerSecond:
     """A rate per device.

@@ -17,7 +17,7 @@ from llmsizer.question.words import LARGEST_LENGTH, Words, checked_fraction, che
 from llmsizer.schema.deployment import Case
 from llmsizer.sizing.estimate import MEMORY_FIGURES, as_plain, memory_evidence
 from llmsizer.sizing.memory import MemoryEstimate, held_at, memory_estimate
-from llmsizer.sizing.speed import steady_state, throughput
+from llmsizer.sizing.speed import steady_state, throughput, waiting_sequences, working_ranks
 from llmsizer.sizing.step_time import StepClock, largest_share, shares
 
 if TYPE_CHECKING:
@@ -172,11 +172,11 @@ def speed_columns(case: Case, memory: MemoryEstimate) -> dict[str, Any]:
     """The speed's figures by their path in an estimate, of a case whose load may be arrays."""
     clock = StepClock(case)
     steady = steady_state(case, memory, clock)
-    ranks = case.parallel.data_parallel_size
+    ranks = working_ranks(case, steady)
     found: dict[str, Any] = {f"latency.{name}": getattr(steady, name) for name in ("ttft_seconds", "tpot_seconds", "e2e_seconds")}
-    rates = throughput(case, steady.rate)
+    rates = throughput(case, steady.rate, ranks)
     found |= {f"throughput.{name}": getattr(rates, name) for name in type(rates).__dataclass_fields__}
-    found |= {"load.running": steady.running * ranks, "load.waiting": steady.waiting * ranks,
+    found |= {"load.running": steady.running * ranks, "load.waiting": waiting_sequences(case, steady, ranks),
               "load.decode_batch": steady.moment.batch}  # fmt: skip
     for name, step in (("prefill", steady.moment.prompt_step), ("decode", steady.moment.pure_step)):
         cost = clock.stage_cost(step)

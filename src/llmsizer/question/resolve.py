@@ -10,6 +10,7 @@ from typing import Any
 from llmsizer.catalog.calibrations import calibration_of
 from llmsizer.catalog.catalog import Catalog
 from llmsizer.catalog.formats import cache_format, number_formats
+from llmsizer.catalog.paths import is_model_path
 from llmsizer.core.errors import InvalidQuestion, UnsupportedCombination
 from llmsizer.question.limits import batching_of, check_length, limits_of, prompts_of
 from llmsizer.question.splits import check_split
@@ -50,6 +51,7 @@ def resolve(words: Words, catalog: Catalog) -> Resolved:
     scheme = file_scheme if words.quantization is None and file_scheme else _scheme(words, model, engine, catalog, notes)
     _check_support(model, scheme, engine)
     dtype = _dtype(words, model, scheme, accelerator, notes)
+    scheme = _sparse(words, scheme, dtype)
     parallel = _parallel(words)
     check_split(model, parallel)
     keys, values = _cache_formats(words, engine, dtype, scheme, notes)
@@ -84,16 +86,19 @@ def _engine(words: Words, catalog: Catalog, accelerator: Accelerator, notes: lis
                 "Leave --engine out for a generic profile, or use llama.cpp where it runs.",
             )
     else:
-        profile = _usual_engine(catalog, accelerator)
-        if profile.id != "vllm":
+        is_gguf = str(words.model).lower().endswith(".gguf")
+        profile = _usual_engine(catalog, accelerator, ("llama.cpp", "generic") if is_gguf else ("vllm", "llama.cpp", "generic"))
+        if is_gguf:
+            notes.append(f"engine: {profile.title} (the model is a GGUF file)")
+        elif profile.id != "vllm":
             notes.append(f"engine: {profile.title} ({accelerator.vendor} devices have no vLLM profile here)")
     if not profile.known_version:
         notes.append(f"{profile.title} {profile.version} is outside the versions the profile was checked for: extrapolated")
     return profile
 
 
-def _usual_engine(catalog: Catalog, accelerator: Accelerator) -> EngineProfile:
-    for name in ("vllm", "llama.cpp", "generic"):
+def _usual_engine(catalog: Catalog, accelerator: Accelerator, names: tuple[str, ...]) -> EngineProfile:
+    for name in names:
         profile = catalog.engine(name, accelerator)
         if _covers(profile, accelerator):
             return profile
@@ -107,24 +112,33 @@ def _covers(profile: EngineProfile, accelerator: Accelerator) -> bool:
 
 
 def _model(words: Words, catalog: Catalog) -> tuple[Model, QuantizationScheme | None]:
+    model, file_scheme = _named_model(words, catalog)
+    if not words.transform:
+        return model, file_scheme
+    from llmsizer.catalog.transforms import transformed
+
+    return transformed(model, str(words.transform)), None  # a variant is not stored as the file is
+
+
+def _named_model(words: Words, catalog: Catalog) -> tuple[Model, QuantizationScheme | None]:
     if isinstance(words.model, Model):
         return words.model, None
     text = str(words.model).strip()
     if not text:
         raise InvalidQuestion("--model: expected the name of a model or a path", "for example: llama-3.1-8b")
-    if isinstance(words.model, Path) or _is_path(text):
+    if isinstance(words.model, Path) or is_model_path(text):
         from llmsizer.catalog.model_files import model_from_path
 
         return model_from_path(Path(text))
     return catalog.model(text), None
 
 
-def _is_path(text: str) -> bool:
-    return (
-        text.endswith((".json", ".gguf", ".safetensors"))
-        or text.startswith((".", "/", "~"))
-        or ("/" in text and Path(text).exists())
-    )
+def _sparse(words: Words, scheme: QuantizationScheme, dtype: str) -> QuantizationScheme:
+    if not words.transform:
+        return scheme
+    from llmsizer.catalog.transforms import sparse_scheme
+
+    return sparse_scheme(scheme, str(words.transform), number_formats()[dtype])
 
 
 def _scheme(words: Words, model: Model, engine: EngineProfile, catalog: Catalog, notes: list[str]) -> QuantizationScheme:

@@ -54,6 +54,7 @@ class Words:
     calibration: str = "auto"
     expert_skew: float = 0.0
     ignore_memory: bool = False
+    transform: str | None = None
 
 
 def checked_integer(name: str, value: Any, least: int = 1, most: int = LARGEST_COUNT) -> int:

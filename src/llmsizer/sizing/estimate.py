@@ -119,7 +119,7 @@ class Estimate:
         if self.speed is None:
             return {"latency": {}, "throughput": {}, "prefill": {}, "decode": {}}
         parts = {name: as_plain(getattr(self.speed, name)) for name in SPEED_PARTS}
-        parts["load"] = {name: _number(getattr(self.speed, name)) for name in LOAD_FIGURES}
+        parts["load"] = {name: _finite(_number(getattr(self.speed, name))) for name in LOAD_FIGURES}
         return parts
 
     def value(self, path: str) -> Value:
@@ -185,6 +185,11 @@ def as_plain(noun: Any) -> dict[str, Any]:
 def _number(value: Any) -> Any:
     number = plain(value)
     return float(number) if isinstance(number, (int, float)) and not isinstance(number, bool) else number
+
+
+def _finite(number: Any) -> Any:
+    """A number that JSON can hold: None for a queue that grows without end."""
+    return None if number == float("inf") else number
 
 
 def _rounded(name: str, value: Any) -> Any:

@@ -184,7 +184,7 @@ def make_pool(case: Case, layers: list[CacheLayer], available: Bytes) -> Pool:
     hybrid = bool(kinds & {CacheKind.SLIDING, CacheKind.STATE})
     if policy == "grouped" and hybrid:
         return _grouped(case, layers, available)
-    if policy in {"grouped", "full"}:
+    if policy in {"grouped", "full"} and kinds != {CacheKind.STATE}:
         return UniformPool(case, layers, available)
     if policy == "fraction" and CacheKind.STATE in kinds and case.engine.state_fraction is not None:
         share = 1 / (1 + plain(case.engine.state_fraction))

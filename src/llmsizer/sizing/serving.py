@@ -81,6 +81,9 @@ class Moment:
     decode_seconds: Seconds
     ttft_seconds: Seconds
     prefill_load: Fraction
+    prefill_share: Fraction = 0.0
+    residual_seconds: Seconds = 0.0
+    queue_seconds: Seconds = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +130,11 @@ class Serving:
         passes = prefill_passes(self.prompt, budget)
         engine = self.case.engine
         front = front_end_seconds(engine.front_end, engine.front_end_sequence_seconds, others)
-        ttft = first_token_seconds(
-            front, residual_seconds(step, others), prefill_queue_seconds(load, prompt_seconds), passes,
-            prompt_seconds,
-        )  # fmt: skip
+        rest, queue = residual_seconds(step, others), prefill_queue_seconds(load, prompt_seconds)
+        ttft = first_token_seconds(front, rest, queue, passes, prompt_seconds)
         return Moment(
             others, batch, pure, pure_seconds, prompts, prompt_seconds, step, self.steps,
-            decode_seconds(self.steps, step), ttft, load,
+            decode_seconds(self.steps, step), ttft, load, share, rest, queue,
         )  # fmt: skip
 
     def _budget(self, decoding: Count) -> Tokens:

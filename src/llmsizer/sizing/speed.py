@@ -8,13 +8,15 @@ from functools import lru_cache
 from typing import Any
 
 from llmsizer.core.explain import named, plain, total
-from llmsizer.core.numerics import ceil, maximum, minimum
+from llmsizer.core.numerics import ceil, maximum, minimum, where
 from llmsizer.core.quantities import Bytes, Count, Flop, FlopPerByte, Fraction, PerSecond, Seconds
-from llmsizer.formulas.latency import rate_of_ranks, rate_per_device, tokens_per_second
+from llmsizer.formulas.latency import busy_ranks, rate_of_ranks, rate_per_device, tokens_per_second
 from llmsizer.formulas.roofline import arithmetic_intensity, bandwidth_utilization, flop_utilization, ridge_point
 from llmsizer.formulas.steps import repeated_bytes, repeated_flop
 from llmsizer.schema.deployment import Case
+from llmsizer.sizing.fixed_point import every
 from llmsizer.sizing.memory import MemoryEstimate
+from llmsizer.sizing.percentiles import percentiles
 from llmsizer.sizing.precision import sixteen_bit
 from llmsizer.sizing.serving import Serving, Steady, settled_leaf
 from llmsizer.sizing.step_time import StageCost, StepClock, binding, largest_share, shares
@@ -23,11 +25,24 @@ from llmsizer.sizing.steps import Step
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Mean times of a request: front end, queue and prefill; per further token; to the last token."""
+    """Times of a request: to the first token (front end, queue, prefill), per further token, to the last
+    token; means, and percentiles over requests alike in length."""
 
     ttft_seconds: Seconds
     tpot_seconds: Seconds
     e2e_seconds: Seconds
+    ttft_p50_seconds: Seconds = 0.0
+    ttft_p90_seconds: Seconds = 0.0
+    ttft_p95_seconds: Seconds = 0.0
+    ttft_p99_seconds: Seconds = 0.0
+    tpot_p50_seconds: Seconds = 0.0
+    tpot_p90_seconds: Seconds = 0.0
+    tpot_p95_seconds: Seconds = 0.0
+    tpot_p99_seconds: Seconds = 0.0
+    e2e_p50_seconds: Seconds = 0.0
+    e2e_p90_seconds: Seconds = 0.0
+    e2e_p95_seconds: Seconds = 0.0
+    e2e_p99_seconds: Seconds = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,27 +136,49 @@ def steady_state(case: Case, memory: MemoryEstimate, clock: StepClock, settled: 
 
 
 def _estimate(case: Case, clock: StepClock, steady: Steady) -> SpeedEstimate:
-    moment, ranks = steady.moment, case.parallel.data_parallel_size
+    moment, ranks = steady.moment, working_ranks(case, steady)
 
     @lru_cache(maxsize=2)
     def phases(name: str) -> Phase:
         return phase(case, clock, moment.prompt_step if name == "prefill" else moment.pure_step)
 
     return SpeedEstimate(
-        latency=Latency(steady.ttft_seconds, steady.tpot_seconds, steady.e2e_seconds),
-        throughput=throughput(case, steady.rate),
+        latency=Latency(
+            steady.ttft_seconds, steady.tpot_seconds, steady.e2e_seconds,
+            **percentiles(case, Serving(case, clock), steady),
+        ),  # fmt: skip
+        throughput=throughput(case, steady.rate, ranks),
         phases=phases,
         running=plain(steady.running) * plain(ranks),
-        waiting=plain(steady.waiting) * plain(ranks),
+        waiting=waiting_sequences(case, steady, ranks),
         decode_batch=plain(moment.batch),
         others=plain(moment.others),
     )
 
 
-def throughput(case: Case, rank_rate: PerSecond) -> Throughput:
-    """The rates of a replica from the request rate of one of its attention ranks."""
+def working_ranks(case: Case, steady: Steady) -> Count:
+    """The attention ranks of a replica; where requests in flight do not fill them alike, as many as have
+    the fullest one's share. An array where the load is one."""
+    ranks = case.parallel.data_parallel_size
+    if plain(ranks) == 1 or case.concurrency is None:
+        return ranks
+    share = busy_ranks(case.concurrency, plain(steady.running), ranks)
+    if case.request_rate is None or every(plain(steady.waiting) > 0):
+        return share
+    return where(plain(steady.waiting) > 0, share, ranks)
+
+
+def waiting_sequences(case: Case, steady: Steady, ranks: Count) -> Count:
+    """Sequences of the replica that wait for a place; without end where a rate is more than it holds."""
+    if case.request_rate is not None or case.concurrency is None:
+        return plain(steady.waiting) * plain(ranks)
+    return maximum(plain(case.concurrency) - plain(steady.running) * plain(ranks), 0.0)
+
+
+def throughput(case: Case, rank_rate: PerSecond, ranks: Count) -> Throughput:
+    """The rates of a replica from the request rate of the fullest of its attention ranks."""
     split, work = case.parallel, case.workload
-    rate = rank_rate if plain(split.data_parallel_size) == 1 else rate_of_ranks(rank_rate, split.data_parallel_size)
+    rate = rank_rate if plain(split.data_parallel_size) == 1 else rate_of_ranks(rank_rate, ranks)
     output = tokens_per_second(rate, work.output_tokens)
     both = total([named(work.input_tokens, "input_tokens"), named(work.output_tokens, "output_tokens")], "tokens")
     devices = plain(split.tensor_parallel_size) * plain(split.pipeline_parallel_size) * plain(split.data_parallel_size)
