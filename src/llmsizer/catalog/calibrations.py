@@ -68,6 +68,7 @@ class _Place:
         backend = curve.get("backend")
         if backend not in (None, self.engine):
             return None
+        near: float | None
         if curve.get("device") is not None:
             near = 4 if curve["device"] == self.device else None
         elif curve.get("architecture") is not None:

@@ -29,17 +29,19 @@ Text = str | None
 @with_question
 def command(
     words: Words,
-    num_prompts: Annotated[Text, typer.Option("--num-prompts", help="Requests to send (default 1000).", metavar="NUMBER")] = None,
+    num_prompts: Annotated[Text, typer.Option("--num-prompts", help="Requests to send (1000).", metavar="NUMBER")] = None,
     replicas: Annotated[Text, typer.Option("--replicas", help="Engines behind one door.", metavar="NUMBER")] = None,
     routing: Annotated[Text, typer.Option("--routing", help="round-robin, least-loaded or prefix-aware.")] = None,
     seed: Annotated[Text, typer.Option("--seed", help="Seed of the random draws (default 0).", metavar="NUMBER")] = None,
     burstiness: Annotated[
         Text, typer.Option("--burstiness", help="Variation of the gaps between requests (1: Poisson).", metavar="NUMBER")
     ] = None,
-    trace: Annotated[Text, typer.Option("--trace", help="A CSV or JSONL file of arrivals and lengths.", metavar="FILE")] = None,
+    trace: Annotated[Text, typer.Option("--trace", help="A file of arrivals and lengths.", metavar="FILE")] = None,
     ttft: Annotated[Text, typer.Option("--ttft", help="Target for the first token, e.g. 500ms.", metavar="TIME")] = None,
     tpot: Annotated[Text, typer.Option("--tpot", help="Target for each further token, e.g. 40ms.", metavar="TIME")] = None,
-    requests: Annotated[Text, typer.Option("--requests", help="Write every request into this CSV file.", metavar="FILE")] = None,
+    requests: Annotated[
+        Text, typer.Option("--requests", help="Write every request into this CSV file.", metavar="FILE")
+    ] = None,
     plot: Annotated[Text, typer.Option("--plot", help="Draw the run into this .svg or .png file.", metavar="FILE")] = None,
     format_: Format = "table",
     catalog: CatalogPaths = None,

@@ -118,7 +118,7 @@ def batching_of(words: Words, engine: EngineProfile) -> str:
 
 
 def check_length(words: Words, model: Model, workload: Workload, limits: dict[str, Any]) -> None:
-    """Refuses a workload longer than the engine\'s or the model\'s length."""
+    """Refuses a workload longer than the engine's or the model's length."""
     needed = workload.input_tokens + workload.output_tokens
     most = limits["max_model_len"]
     if needed > most and limits["len_from"] != "workload":

@@ -61,7 +61,8 @@ def resolve(words: Words, catalog: Catalog) -> Resolved:
     case = Case(
         model=model, accelerator=accelerator, engine=engine, scheme=scheme, native=number_formats()[dtype],
         cache_format=keys, value_format=values, parallel=parallel, workload=workload, dtype=dtype,
-        enforce_eager=bool(words.enforce_eager), request_rate=rate_of(words), num_prompts=prompts_of(words), batching=batching_of(words, engine),
+        enforce_eager=bool(words.enforce_eager), request_rate=rate_of(words),
+        num_prompts=prompts_of(words), batching=batching_of(words, engine),
         expert_skew=checked_fraction("expert_skew", words.expert_skew, most=100.0),
         calibration=calibration_of(str(words.calibration), accelerator, engine.id), flash_attention=_flash(words, engine),
         adapters=_adapters(words), offload=_offload(words, engine, parallel), draft=_draft(words, model, catalog), **limits,

@@ -18,7 +18,7 @@ def speed_lines(estimate: Estimate) -> list[str]:
     first, token, end = (seconds(latency.ttft_seconds), seconds(latency.tpot_seconds), seconds(latency.e2e_seconds))
     per_user = 1 / float(plain(latency.tpot_seconds))
     prompt, answer = int(plain(case.workload.input_tokens)), int(plain(case.workload.output_tokens))
-    lines = [
+    return [
         f"Load        {load_text(speed, estimate)}",
         f"Latency     first token {first}, then {token} a token ({per_user:,.0f} tokens/s each), {end} in all "
         f"({prompt:,} tokens in, {answer:,} out)",
@@ -27,7 +27,6 @@ def speed_lines(estimate: Estimate) -> list[str]:
         f"Prefill     {phase_text(speed.prefill)}",
         f"Decode      {phase_text(speed.decode)}",
     ]
-    return lines
 
 
 def cost_lines(estimate: Estimate) -> list[str]:

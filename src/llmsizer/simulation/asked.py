@@ -90,12 +90,14 @@ def simulate_question(
 ) -> tuple[SimulationResult, Case]:
     """Runs the traffic of a question against its deployment. ``input_tokens`` and ``output_tokens`` may be
     lengths in words (see ``lengths_of``). Raises LlmsizerError for a mistake, or where it does not fit."""
-    prompts, answers = lengths_of("input_tokens", words.input_tokens, 1024), lengths_of("output_tokens", words.output_tokens, 256)
+    prompts = lengths_of("input_tokens", words.input_tokens, 1024)
+    answers = lengths_of("output_tokens", words.output_tokens, 256)
     mean = replace(words, input_tokens=round(float(prompts.mean())), output_tokens=max(1, round(float(answers.mean()))))
     case = resolve(mean, catalog if catalog is not None else load_catalog()).case
     memory = memory_estimate(case)
     if not memory.fits:
-        raise UnsupportedCombination(f"the deployment does not fit: {'; '.join(memory.reasons)}", "`llmsizer estimate` says what would")
+        why = "; ".join(memory.reasons)
+        raise UnsupportedCombination(f"the deployment does not fit: {why}", "`llmsizer estimate` says what would")
     result = simulate(
         traffic_of(words, asked, prompts, answers), engine_spec(case, memory),
         replicas=asked.replicas * case.parallel.data_parallel_size, routing=asked.routing, num_prompts=asked.num_prompts,
@@ -129,9 +131,8 @@ def lengths_of(name: str, given: Any, default: int) -> Lengths:
         parts = text.split(":")
         if len(parts) != 3:
             raise InvalidQuestion(f"--{name.replace('_', '-')}: expected lognormal:MEAN:VARIATION, got '{text[:40]}'")
-        return LogNormal(
-            checked_fraction(name, parts[1], 1.0, LARGEST_LENGTH), checked_fraction(name, parts[2], 1e-6, 10.0)
-        )
+        mean, variation = checked_fraction(name, parts[1], 1.0, LARGEST_LENGTH), checked_fraction(name, parts[2], 1e-6, 10.0)
+        return LogNormal(mean_tokens=mean, variation=variation)
     low, dots, high = text.partition("..")
     if dots:
         first, last = (checked_integer(name, end, most=LARGEST_LENGTH) for end in (low, high))

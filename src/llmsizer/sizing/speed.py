@@ -144,9 +144,11 @@ def _estimate(case: Case, clock: StepClock, steady: Steady) -> SpeedEstimate:
 
     return SpeedEstimate(
         latency=Latency(
-            steady.ttft_seconds, steady.tpot_seconds, steady.e2e_seconds,
+            steady.ttft_seconds,
+            steady.tpot_seconds,
+            steady.e2e_seconds,
             **percentiles(case, Serving(case, clock), steady),
-        ),  # fmt: skip
+        ),
         throughput=throughput(case, steady.rate, ranks),
         phases=phases,
         running=plain(steady.running) * plain(ranks),

@@ -63,7 +63,7 @@ def prepared(rows: Sequence[Mapping[str, Any]], catalog: Catalog) -> list[FitRow
     return found
 
 
-def logarithms(fit_row: FitRow, figures: Mapping[str, float]) -> dict[str, float]:
+def logarithms(fit_row: FitRow, figures: Mapping[str, Any]) -> dict[str, float]:
     """ln(estimate / measured) of each comparison of a row under some engine figures."""
     import math
 
