@@ -50,7 +50,7 @@ class Sample:
                 writer.add_uint32(name, value)
         for name, (shape, kind) in self.tensors.items():
             block, size = GGML_QUANT_SIZES[kind]
-            rows = tuple(reversed(shape[1:])) + (shape[0] // block * size,)
+            rows = (*reversed(shape[1:]), shape[0] // block * size)
             writer.add_tensor(name, np.zeros(rows, dtype=np.uint8), raw_dtype=kind)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()

@@ -94,7 +94,7 @@ def _built(name: str, config: Mapping[str, Any], source: ModelSource) -> Model:
 
 def _holds(name: str, config: Mapping[str, Any], source: ModelSource, wanted: Any) -> bool:
     try:
-        return _same(_built(name, config, source)) == wanted
+        return bool(_same(_built(name, config, source)) == wanted)
     except LlmsizerError:
         return False
 

@@ -57,7 +57,7 @@ def _resolve(engine: str, version: str, core: str, accelerator: Accelerator) -> 
     found: dict[str, Source] = {}
     for name, fact in entry["facts"].items():
         chosen = _applicable(fact, key, conditions)
-        values[name] = _quantity(name, chosen["value"])
+        values[name] = quantity_of_fact(name, chosen["value"])
         if isinstance(values[name], list):
             values[name] = tuple(values[name])
         source = document["sources"][chosen.get("source", entry["default_source"])]
@@ -153,7 +153,8 @@ def _units() -> dict[str, str]:
     return units
 
 
-def _quantity(name: str, value: Any) -> Any:
+def quantity_of_fact(name: str, value: Any) -> Any:
+    """The value of an engine fact in base units. Raises UnknownName or UnitError."""
     if name not in _units():
         raise UnknownName("engine fact", name, _units())
     unit = _units()[name]

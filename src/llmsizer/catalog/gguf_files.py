@@ -78,7 +78,7 @@ def gguf_file(path: Path) -> GgufFile:
 
 
 def _types() -> dict[int, tuple[str, int, int]]:
-    """ggml's types by number: name, elements of a block, bytes of a block."""
+    """The types of ggml by number: name, elements of a block, bytes of a block."""
     try:
         from gguf.constants import GGML_QUANT_SIZES
     except ImportError:

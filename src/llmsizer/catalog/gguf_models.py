@@ -33,9 +33,9 @@ def gguf_model(path: Path) -> tuple[Model, QuantizationScheme]:
     file = gguf_file(path)
     model = _source(file).model()
     name = scheme_id(file)
-    scheme, extra, notes = file_scheme(model, file, name)
+    scheme, extra, said = file_scheme(model, file, name)
     native = name if name in scheme_names() else model.native_quantization
-    notes = " ".join([*filter(None, [model.notes]), *notes])
+    notes = " ".join([*filter(None, [model.notes]), *said])
     return replace(model, extra=(*model.extra, *extra), native_quantization=native, notes=notes), scheme
 
 
@@ -53,10 +53,10 @@ def scheme_id(file: GgufFile) -> str:
     """The mix of a file as llama.cpp names it (``Q4_K_M``); ``GGUF`` when it does not say."""
     from gguf import LlamaFileType
 
-    try:
-        name = LlamaFileType(file.metadata.get("general.file_type")).name
-    except ValueError:
+    number = file.metadata.get("general.file_type")
+    if number not in {int(kind) for kind in LlamaFileType}:
         return "GGUF"
+    name = LlamaFileType(number).name
     return "GGUF" if name == "GUESSED" else name.removeprefix("MOSTLY_").removeprefix("ALL_")
 
 

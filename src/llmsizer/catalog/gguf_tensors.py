@@ -48,7 +48,8 @@ def file_scheme(model: Model, file: GgufFile, name: str) -> tuple[QuantizationSc
     _check_complete(model, layers, places, file.path)
     extra, notes = _further(unknown, places, formats)
     scheme = QuantizationScheme(
-        id=name, linear=_most_common(file), roles={}, formats=formats, is_gguf=True, output=places.get(("lm_head", None), VECTOR),
+        id=name, linear=_most_common(file), roles={}, formats=formats, is_gguf=True,
+        output=places.get(("lm_head", None), VECTOR),
         embedding=places.get(("embed_tokens", None), VECTOR), vector=VECTOR, tensors=places,
         provenance=Provenance(Source(str(file.path), tier="specified")),
     )  # fmt: skip

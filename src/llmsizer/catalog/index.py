@@ -38,9 +38,12 @@ def built_in_records() -> Mapping[str, Mapping[str, Record]]:
 
 
 def compile_records() -> dict[str, dict[str, Record]]:
-    """All built-in records, parsed and validated from the YAML files."""
+    """All built-in records, parsed and validated from the YAML files; the files of formats, schemes
+    and engines are checked with them."""
+    from llmsizer.catalog.fact_checks import FILES, check_documents
     from llmsizer.catalog.validation import document_records
 
+    check_documents({name: package_yaml(name) for name in FILES})
     merged: dict[str, dict[str, Record]] = {section: {} for section in SECTIONS}
     for name in RECORD_FILES:
         for section, found in document_records(package_yaml(name)).items():

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from llmsizer.catalog.json_files import json_file
 from llmsizer.catalog.models import model_of_entry
 from llmsizer.catalog.paths import is_model_path
-from llmsizer.catalog.safetensors_files import Stored, stored_in_file, stored_in_folder, stored_in_index
+from llmsizer.catalog.safetensors_files import MOST_SHARDS, Stored, stored_in_file, stored_in_folder, stored_in_index
 from llmsizer.core.errors import CatalogError, shortened
 from llmsizer.core.explain import Provenance, Source
 from llmsizer.schema.model import Checks, Model
@@ -59,11 +60,25 @@ def model_from_path(path: Path) -> tuple[Model, QuantizationScheme | None]:
     damaged or unknown.
     """
     found = expanded(path)
-    if found.suffix.lower() == ".gguf":
+    return _model_of(found, _stamp(found))
+
+
+@lru_cache(maxsize=16)
+def _model_of(path: Path, stamp: object) -> tuple[Model, QuantizationScheme | None]:
+    """Read once for as long as the files stay as they are."""
+    if path.suffix.lower() == ".gguf":
         from llmsizer.catalog.gguf_models import gguf_model
 
-        return gguf_model(found)
-    return model_source(found).model(), None
+        return gguf_model(path)
+    return model_source(path).model(), None
+
+
+def _stamp(path: Path) -> object:
+    """What changes when a model's files change: their sizes and times."""
+    folder = path if path.is_dir() else path.parent
+    beside = [folder / "config.json", *sorted(folder.glob("*.safetensors"))[:MOST_SHARDS]]
+    stats = [(file.name, file.stat()) for file in (path, *beside) if file.exists()]
+    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
 
 
 def expanded(path: Path) -> Path:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from llmsizer.catalog.json_files import json_file
 from llmsizer.core.errors import CatalogError, shortened
@@ -132,7 +132,7 @@ def _tensor(path: Path, name: str, entry: Any, room: int) -> StoredTensor:
     return StoredTensor(name, dtype, elements, size)
 
 
-def _counts(value: Any) -> bool:
+def _counts(value: Any) -> TypeGuard[list[int]]:
     return isinstance(value, list) and all(
         isinstance(item, int) and not isinstance(item, bool) and 0 <= item < 10**16 for item in value
     )

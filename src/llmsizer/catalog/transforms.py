@@ -75,7 +75,8 @@ def _share(spec: str, name: str, text: str) -> float:
     except ValueError:
         share = math.nan
     if not 0 < share < 1:
-        raise InvalidQuestion(f"--transform {shortened(spec)}: {name}: expected a number between 0 and 1, got '{shortened(text)}'")
+        given = f"{name}: expected a number between 0 and 1, got '{shortened(text)}'"
+        raise InvalidQuestion(f"--transform {shortened(spec)}: {given}")
     return share
 
 
@@ -158,7 +159,8 @@ def _with_heads(block: Attention | None, keep: float) -> Attention | None:
     if _is_whole(groups * keep):
         return replace(block, num_attention_heads=kept, num_key_value_heads=round(groups * keep))
     if kept % groups:
-        possible = sorted({1 - n / groups for n in range(1, groups)} | {1 - n * groups / heads for n in range(1, heads // groups)})
+        whole_groups = {1 - count / groups for count in range(1, groups)}
+        possible = sorted(whole_groups | {1 - count * groups / heads for count in range(1, heads // groups)})
         raise UnsupportedCombination(
             f"--transform: {1 - keep:g} of {heads} attention heads in {groups} key/value groups leaves unequal groups",
             f"possible: {', '.join(f'{share:.4g}' for share in possible[:12])}" if possible else "this model has one head",
@@ -238,7 +240,7 @@ _MIXER_WIDTHS = {
 def _fewer(block: Attention | None, width: float) -> Attention | None:
     if block is None or isinstance(block, (GroupedQuery, Latent)):
         return _with_heads(block, width)
-    fields = {name: _whole(getattr(block, name), width, name) for name in _MIXER_WIDTHS[block.kind]}
+    fields: dict[str, Any] = {name: _whole(getattr(block, name), width, name) for name in _MIXER_WIDTHS[block.kind]}
     return replace(block, **fields)
 
 
@@ -247,7 +249,9 @@ def _shallower(model: Model, depth: float) -> dict[str, Any]:
     count = model.num_hidden_layers
     kept = round(count * depth)
     if not 0 < kept < count:
-        raise UnsupportedCombination(f"--transform: {depth:g} of {count} layers leaves {kept}", f"expected 1 to {count - 1} layers")
+        raise UnsupportedCombination(
+            f"--transform: {depth:g} of {count} layers leaves {kept}", f"expected 1 to {count - 1} layers"
+        )
     places = {int((place + 0.5) * count / kept): place for place in range(kept)}
     groups = []
     for group in model.layers:

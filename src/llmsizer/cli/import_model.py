@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +34,7 @@ def command(
 
     found = import_source(source, catalog_of(catalog))
     name = id_ or found.name
-    text = entry_text(found, name, source, datetime.now(timezone.utc).date())
+    text = entry_text(found, name, source, datetime.now(UTC).date())
     if output is None:
         print(text, end="")
         return

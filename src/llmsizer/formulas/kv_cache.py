@@ -226,3 +226,23 @@ def paged_sequences(tokens: Tokens, length: Tokens, block_size: Tokens) -> Count
     78.0
     """
     return floor(floor(tokens / block_size) / ceil(length / block_size))
+
+
+@formula(reference="attention-data-parallel ranks hold the caches of different requests")
+def sequences_of_ranks(sequences: Count, ranks: Count) -> Count:
+    """Sequences that the caches of all attention ranks hold.
+
+    >>> sequences_of_ranks(10.5, 8)
+    84.0
+    """
+    return sequences * ranks
+
+
+@formula(reference="attention-data-parallel ranks hold the caches of different requests")
+def tokens_of_ranks(tokens: Tokens, ranks: Count) -> Tokens:
+    """Tokens that the caches of all attention ranks hold.
+
+    >>> tokens_of_ranks(1000.0, 8)
+    8000.0
+    """
+    return tokens * ranks

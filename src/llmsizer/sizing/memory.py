@@ -8,9 +8,8 @@ from typing import Any
 from llmsizer.core.explain import named, plain, total
 from llmsizer.core.quantities import Bytes, BytesPerToken, Count, Tokens
 from llmsizer.formulas.budget import share_kept, unused_bytes
-from llmsizer.formulas.kv_cache import concurrency_tokens
+from llmsizer.formulas.kv_cache import concurrency_tokens, sequences_of_ranks, tokens_of_ranks
 from llmsizer.formulas.serving import decode_context
-from llmsizer.formulas.storage import bytes_of_copies
 from llmsizer.schema.deployment import Case
 from llmsizer.sizing.accounting import Division, divide
 from llmsizer.sizing.draft import draft_weight_bytes
@@ -124,7 +123,7 @@ def held(case: Case, found: StageMemory) -> Held:
     wanted, replicas = workload_length(case), case.parallel.data_parallel_size
     admitted = wanted if case.engine.admission == "reserve" else mean_length(case)
     division, room = found.division, plain(found.division.for_cache) > 0 and bool(found.layers)
-    at_workload = _of_ranks(found.pool.concurrency(wanted), replicas) if room else 0.0
+    at_workload = sequences_of_ranks(found.pool.concurrency(wanted), replicas) if room else 0.0
     fits: Any = plain(division.for_cache) >= plain(division.allocated if division.allocated is not None else 0.0)
     if division.allocated is None and found.layers:
         fits = room and plain(found.pool.concurrency(required_length(case))) >= 1
@@ -132,7 +131,7 @@ def held(case: Case, found: StageMemory) -> Held:
         fits=fits,
         max_concurrency_at_workload=named(at_workload, "max_concurrency_at_workload"),
         kv_slots=named(concurrency_tokens(at_workload, wanted), "kv_slots"),
-        running_sequences=_of_ranks(found.pool.concurrency(admitted), replicas) if room else 0.0,
+        running_sequences=sequences_of_ranks(found.pool.concurrency(admitted), replicas) if room else 0.0,
     )
 
 
@@ -152,8 +151,8 @@ def _estimate(case: Case, found: StageMemory) -> MemoryEstimate:
     pool, has_room = found.pool, plain(found.division.for_cache) > 0
     at_lengths = held(case, found)
     fits = bool(at_lengths.fits)
-    concurrency = _of_ranks(pool.concurrency(length), replicas) if has_room and found.layers else 0.0
-    printed = _of_ranks(pool.printed_tokens(length), replicas) if has_room and found.layers else 0.0
+    concurrency = sequences_of_ranks(pool.concurrency(length), replicas) if has_room and found.layers else 0.0
+    printed = tokens_of_ranks(pool.printed_tokens(length), replicas) if has_room and found.layers else 0.0
     return MemoryEstimate(
         per_gpu=device_memory(case, found),
         fits=fits,
@@ -171,10 +170,6 @@ def _estimate(case: Case, found: StageMemory) -> MemoryEstimate:
         host_weights_bytes=host_weight_bytes(case, found.stage),
         stage=found.stage.index,
     )  # fmt: skip
-
-
-def _of_ranks(value: Count, ranks: Count) -> Count:
-    return bytes_of_copies(value, ranks) if plain(ranks) != 1 else value
 
 
 def workload_length(case: Case) -> Tokens:

@@ -30,7 +30,7 @@ def layer_formats(
     if not scheme.is_gguf:
         return Counter({_by_role(scheme, weight, group): len(indices) or 1})
     if scheme.tensors:
-        return Counter(scheme.tensors.get((weight.name, layer), scheme.vector) for layer in indices or [None])
+        return Counter(scheme.tensors.get((weight.name, layer), scheme.vector) for layer in (indices or (None,)))
     tied = bool(model.tie_word_embeddings)
     total = int(plain(model.num_hidden_layers))
     if not indices:
