@@ -47,7 +47,14 @@ def test_peaks_are_dense_and_in_order(name: str, catalog: llmsizer.Catalog):
     peaks = catalog.accelerator(name).peak_dense
     assert peaks
     assert all(1e11 < peak < 1e17 for peak in peaks.values())
-    for narrow, wide in (("fp8", "bf16"), ("fp8", "fp16"), ("fp4", "fp8"), ("int8", "fp16"), ("int4", "int8"), ("bf16", "tf32")):
+    for narrow, wide in (
+        ("fp8", "bf16"),
+        ("fp8", "fp16"),
+        ("fp4", "fp8"),
+        ("int8", "fp16"),
+        ("int4", "int8"),
+        ("bf16", "tf32"),
+    ):
         if narrow in peaks and wide in peaks and not name.startswith(("gb300", "b300")):
             assert peaks[narrow] >= 0.99 * peaks[wide], f"{narrow} {wide}"
 

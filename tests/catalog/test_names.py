@@ -78,7 +78,9 @@ def test_wrong_models_get_suggestions(typed: str, near: str, catalog: llmsizer.C
     assert "Did you mean" in str(caught.value)
 
 
-@pytest.mark.parametrize(("typed", "near"), [("h1000", "h100"), ("l40ss", "l40s"), ("mi300", "mi300x"), ("rtx4090", "rtx-4090")])
+@pytest.mark.parametrize(
+    ("typed", "near"), [("h1000", "h100"), ("l40ss", "l40s"), ("mi300", "mi300x"), ("rtx4090", "rtx-4090")]
+)
 def test_wrong_devices_get_suggestions_or_are_understood(typed: str, near: str, catalog: llmsizer.Catalog):
     try:
         assert catalog.accelerator(typed).id == near
@@ -86,7 +88,9 @@ def test_wrong_devices_get_suggestions_or_are_understood(typed: str, near: str, 
         assert any(near in name for name in error.near)
 
 
-@pytest.mark.parametrize(("name", "flag"), [("me/some-model-awq", "-q awq"), ("me/some-model-GPTQ-Int4", "-q gptq"), ("x-gguf", "-q Q4_K_M")])
+@pytest.mark.parametrize(
+    ("name", "flag"), [("me/some-model-awq", "-q awq"), ("me/some-model-GPTQ-Int4", "-q gptq"), ("x-gguf", "-q Q4_K_M")]
+)
 def test_a_quantized_checkpoint_names_the_flag(name: str, flag: str, catalog: llmsizer.Catalog):
     with pytest.raises(UnknownName) as caught:
         catalog.model(name)

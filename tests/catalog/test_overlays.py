@@ -191,6 +191,7 @@ NODE = "nodes: {my-box: {provider: me, accelerator: %s, accelerators: %s}}\n"
         ("accelerators:\n  h100-sxm5-80gb:\n    units: {value: 132, source: nobody}", 3, "accelerators.h100-sxm5-80gb.units", "unknown source 'nobody'"),
         ("accelerators:\n  a: {name: x}\n  a: {name: y}", 3, "accelerators", "duplicate key 'a' (first on line 2)"),
         ("models:\n  me/x:\n    config:\n      model_type: lama", 4, "models.me/x.config.model_type", "llama"),
+        ("sources: {x: {title: y, tier: certain}}\naccelerators:\n  h100-sxm5-80gb:\n    units: {value: 132, source: x}", 4, "accelerators.h100-sxm5-80gb.units", "tier"),
         ("models:\n  me/x: {confg: {}}", 2, "models.me/x", ""),
         ("models:\n  meta-llama/Llama-3.1-8B:\n    config:\n      num_hidden_layers: many", 4, "models.meta-llama/Llama-3.1-8B.config.num_hidden_layers", "number"),
         ("models:\n  meta-llama/Llama-3.1-8B:\n    config:\n      num_hidden_layers: -1", 4, "models.meta-llama/Llama-3.1-8B.config.num_hidden_layers", ""),
@@ -234,7 +235,9 @@ def test_devices_of_several_sizes(catalog: llmsizer.Catalog):
         catalog.accelerator(processor)
 
 
-@pytest.mark.parametrize("name", ["m2-ultra@64", "m2-ultra@64 s", "m2-ultra@0 GiB", "m2-ultra@-1 GiB", "m2-ultra@x", "@", "@64GiB"])
+@pytest.mark.parametrize(
+    "name", ["m2-ultra@64", "m2-ultra@64 s", "m2-ultra@0 GiB", "m2-ultra@-1 GiB", "m2-ultra@x", "@", "@64GiB"]
+)
 def test_sizes_that_are_none(name: str, catalog: llmsizer.Catalog):
     with pytest.raises(llmsizer.LlmsizerError):
         catalog.accelerator(name)

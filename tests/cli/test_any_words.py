@@ -42,7 +42,13 @@ def test_flags_with_any_value(told: Call, pairs: list[tuple[str, str]], usual: b
 
 
 @settings(max_examples=100)
-@given(st.lists(st.sampled_from([*GARBAGE, *FLAGS, "--", "-", "--help", "--explain", "--format", "estimate", "models"]) | st.text(max_size=8), max_size=6))
+@given(
+    st.lists(
+        st.sampled_from([*GARBAGE, *FLAGS, "--", "-", "--help", "--explain", "--format", "estimate", "models"])
+        | st.text(max_size=8),
+        max_size=6,
+    )
+)
 def test_words_in_any_order(told: Call, words: list[str]):
     outcome = told(*words)
     assert outcome.code in {0, 1, 2}
@@ -50,7 +56,12 @@ def test_words_in_any_order(told: Call, words: list[str]):
 
 
 @settings(max_examples=40)
-@given(st.text(max_size=30), st.sampled_from(["-m", "-g", "-q", "-e", "--kv-cache-dtype", "--explain", "--format", "--catalog", "--price", "--speculative"]))
+@given(
+    st.text(max_size=30),
+    st.sampled_from(
+        ["-m", "-g", "-q", "-e", "--kv-cache-dtype", "--explain", "--format", "--catalog", "--price", "--speculative"]
+    ),
+)
 def test_one_flag_with_any_text(told: Call, text: str, flag: str):
     outcome = told("estimate", *USUAL, flag, text)
     assert outcome.code in {0, 1, 2}
@@ -63,8 +74,13 @@ def test_every_flag_with_each_value(told: Call, value: str):
         check(told("estimate", *USUAL, flag, value))
 
 
-@pytest.mark.parametrize("model", ["mamba-2.8b", "bge-large-en-v1.5", "whisper-large-v3", "gemma-3n-E4B", "gpt2", "llama-3.2-11b-vision"])
-@pytest.mark.parametrize("engine", ["vllm", "vllm@0.8.5+v0", "sglang", "tgi", "tensorrt-llm", "llama.cpp", "transformers", "torch", "onnxruntime-genai"])
+@pytest.mark.parametrize(
+    "model", ["mamba-2.8b", "bge-large-en-v1.5", "whisper-large-v3", "gemma-3n-E4B", "gpt2", "llama-3.2-11b-vision"]
+)
+@pytest.mark.parametrize(
+    "engine",
+    ["vllm", "vllm@0.8.5+v0", "sglang", "tgi", "tensorrt-llm", "llama.cpp", "transformers", "torch", "onnxruntime-genai"],
+)
 def test_unusual_models_on_every_engine(told: Call, model: str, engine: str):
     check(told("estimate", "-m", model, "-g", "h100", "-e", engine))
     check(told("estimate", "-m", model, "-g", "h100", "-e", engine, "--enforce-eager", "-c", "max", "--format", "json"))

@@ -1,4 +1,4 @@
-"""Makes ``equations.py`` and ``sources.py`` importable by the tests of this folder."""
+"""Makes ``equations.py`` importable by the tests of this folder."""
 
 from __future__ import annotations
 

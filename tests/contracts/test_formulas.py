@@ -117,9 +117,7 @@ def test_body_is_short_and_straight(name: str):
 
 @ALL
 def test_body_calls_only_elementwise_mathematics(name: str):
-    called = {
-        ast.unparse(node.func) for each in body(FORMULAS[name]) for node in ast.walk(each) if isinstance(node, ast.Call)
-    }
+    called = {ast.unparse(node.func) for each in body(FORMULAS[name]) for node in ast.walk(each) if isinstance(node, ast.Call)}
     assert called <= {key for key in vars(numerics) if not key.startswith("_")} - {"total_of"}
     branches = (ast.IfExp, ast.BoolOp, ast.ListComp, ast.GeneratorExp, ast.Lambda)
     assert not [node for each in body(FORMULAS[name]) for node in ast.walk(each) if isinstance(node, branches)]

@@ -56,11 +56,7 @@ def test_functions_are_short(file: Path):
 @EACH
 def test_public_functions_are_documented(file: Path):
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    public = [
-        node
-        for node in tree.body
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_")
-    ]
+    public = [node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_")]
     assert ast.get_docstring(tree) or not tree.body
     assert not [node.name for node in public if not ast.get_docstring(node)]
 

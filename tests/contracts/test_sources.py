@@ -96,7 +96,13 @@ def test_every_measurement_has_a_source(file: Path, documents: dict[Path, Any]):
 @pytest.mark.parametrize("section", ["accelerators", "cpus", "nodes"])
 def test_every_hardware_fact_has_a_source(section: str, catalog: llmsizer.Catalog):
     for name in catalog.names(section):
-        noun = catalog.processor(name) if section == "cpus" else catalog.node(name) if section == "nodes" else catalog.accelerator(name)
+        noun = (
+            catalog.processor(name)
+            if section == "cpus"
+            else catalog.node(name)
+            if section == "nodes"
+            else catalog.accelerator(name)
+        )
         for field in fields(noun):
             source = noun.provenance.of(field.name)
             assert source is not STRUCTURE, f"{name}.{field.name}"

@@ -21,7 +21,18 @@ MODELS = [
 ]  # fmt: skip
 DEVICES = ["h100", "h200", "a100-sxm4-40gb", "l40s", "t4", "b200", "mi300x", "rtx-4090", "m2-ultra@192GiB", "tpu-v5e", "gaudi3"]
 SCHEMES = [None, "bf16", "fp8", "awq", "gptq", "int8", "nf4-dq", "nvfp4", "mxfp4", "Q4_K_M", "Q8_0", "IQ4_XS"]
-ENGINES = [None, "vllm", "vllm@0.8.5+v0", "sglang", "tensorrt-llm", "tgi", "llama.cpp", "transformers", "torch", "onnxruntime-genai"]
+ENGINES = [
+    None,
+    "vllm",
+    "vllm@0.8.5+v0",
+    "sglang",
+    "tensorrt-llm",
+    "tgi",
+    "llama.cpp",
+    "transformers",
+    "torch",
+    "onnxruntime-genai",
+]
 CACHES = ["auto", "bf16", "fp16", "fp8", "int8", "q8_0", "q4_0", "q8_0/q4_0"]
 
 

@@ -116,15 +116,23 @@ def test_changed_structure(tmp_path: Path, data: st.DataObject):
     tree = yaml.safe_load(VALID)
     where = data.draw(st.sampled_from([path for path in scalars(tree) if path]))
     change = data.draw(st.sampled_from(["value", "value", "drop", "rename"]))
-    leaves = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.sampled_from(WORDS) | st.text(max_size=8)
-    value = data.draw(st.recursive(leaves, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2)))
+    leaves = (
+        st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.sampled_from(WORDS) | st.text(max_size=8)
+    )
+    value = data.draw(
+        st.recursive(
+            leaves, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2)
+        )
+    )
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(with_changed(tree, where, change, value), sort_keys=False), encoding="utf-8")
     use(path)
 
 
 @pytest.mark.parametrize("word", WORDS)
-@pytest.mark.parametrize("section", ["accelerators", "models", "nodes", "cpus", "prices", "purchase_prices", "cost_assumptions", "sources"])
+@pytest.mark.parametrize(
+    "section", ["accelerators", "models", "nodes", "cpus", "prices", "purchase_prices", "cost_assumptions", "sources"]
+)
 def test_a_section_of_another_kind(tmp_path: Path, section: str, word: str):
     path = tmp_path / "mine.yaml"
     path.write_text(f"{section}: {word}\n", encoding="utf-8")

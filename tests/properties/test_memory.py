@@ -66,13 +66,19 @@ def test_the_cache_of_a_sequence_grows_with_its_length(given: dict[str, Any], ti
     long = asked(**given | {"max_model_len": 1024 * times})
     assume(long is not None)
     assert long is not None
-    assert plain(long.memory.max_concurrency_at_max_model_len) <= plain(short.memory.max_concurrency_at_max_model_len) * (1 + ROUNDING)
+    assert plain(long.memory.max_concurrency_at_max_model_len) <= plain(short.memory.max_concurrency_at_max_model_len) * (
+        1 + ROUNDING
+    )
 
 
 @SOME
 @given(words(tensor_parallel_size=1), st.sampled_from([2, 4, 8]))
 def test_shards_are_no_less_than_the_whole(given: dict[str, Any], ranks: int):
-    given = {key: value for key, value in given.items() if key not in {"data_parallel_size", "pipeline_parallel_size", "enable_expert_parallel"}}
+    given = {
+        key: value
+        for key, value in given.items()
+        if key not in {"data_parallel_size", "pipeline_parallel_size", "enable_expert_parallel"}
+    }
     whole, shard = answered(given), asked(**given | {"tensor_parallel_size": ranks})
     assume(shard is not None)
     assert shard is not None
@@ -81,6 +87,19 @@ def test_shards_are_no_less_than_the_whole(given: dict[str, Any], ranks: int):
     assert each <= one * (1 + 1e-4) + 64 * 2**20
     token = plain(whole.memory.kv_bytes_per_token_per_gpu)
     assert plain(shard.memory.kv_bytes_per_token_per_gpu) * ranks >= token * (1 - 1e-3)
+
+
+@pytest.mark.parametrize("model", ["qwen3-30b-a3b", "Qwen/Qwen3-Next-80B-A3B-Instruct", "llama-3.1-70b"])
+@pytest.mark.parametrize("ranks", [2, 4, 8])
+def test_shards_of_a_gguf_file_keep_its_formats(model: str, ranks: int):
+    """A file is quantised before it is split: narrow shards do not change what its tensors are stored in."""
+    one, each = (
+        asked(model=model, hardware="h200", engine="vllm", quantization="Q4_K_M", tensor_parallel_size=size)
+        for size in (1, ranks)
+    )
+    assert one is not None
+    if each is not None:
+        assert plain(each.memory.per_gpu.weights_bytes) * ranks <= 1.1 * plain(one.memory.per_gpu.weights_bytes)
 
 
 @SOME
@@ -123,6 +142,13 @@ def test_narrower_weights_are_no_larger(given: dict[str, Any], schemes: tuple[st
     assert wide is not None
     assert narrow is not None
     assert plain(narrow.memory.per_gpu.weights_bytes) <= plain(wide.memory.per_gpu.weights_bytes)
+
+
+@pytest.mark.parametrize("rate", [0.1, 10.0, 1000.0])
+def test_an_overload_has_numbers_all_the_same(rate: float):
+    found = asked(model="llama-3.1-8b", hardware="h100", request_rate=rate)
+    assert found is not None
+    json.dumps(found.to_dict(), allow_nan=False)
 
 
 @settings(max_examples=60)
