@@ -60,17 +60,30 @@ def test_short_names_of_models(typed: str, found: str, catalog: llmsizer.Catalog
 
 @pytest.mark.parametrize(
     ("typed", "found"),
-    [("h100", "h100-sxm5-80gb"), ("H100", "h100-sxm5-80gb"), ("h200", "h200-sxm5-141gb"), ("a100", "a100-sxm4-80gb"),
-     ("b200", "b200-sxm6"), ("4090", "rtx-4090"), ("mi300x", "mi300x"), ("v100", "v100-sxm2-32gb")],
-)  # fmt: skip
+    [
+        ("h100", "h100-sxm5-80gb"),
+        ("H100", "h100-sxm5-80gb"),
+        ("h200", "h200-sxm5-141gb"),
+        ("a100", "a100-sxm4-80gb"),
+        ("b200", "b200-sxm6"),
+        ("4090", "rtx-4090"),
+        ("mi300x", "mi300x"),
+        ("v100", "v100-sxm2-32gb"),
+    ],
+)
 def test_short_names_of_devices(typed: str, found: str, catalog: llmsizer.Catalog):
     assert catalog.accelerator(typed).id == found
 
 
 @pytest.mark.parametrize(
     ("typed", "near"),
-    [("lama-3.1-8b", "meta-llama/Llama-3.1-8B"), ("llama-3.1-9b", "meta-llama/Llama-3.1-8B"), ("deepseek-v33", "deepseek-ai/DeepSeek-V3"), ("qwen33-32b", "Qwen/Qwen3-32B")],
-)  # fmt: skip
+    [
+        ("lama-3.1-8b", "meta-llama/Llama-3.1-8B"),
+        ("llama-3.1-9b", "meta-llama/Llama-3.1-8B"),
+        ("deepseek-v33", "deepseek-ai/DeepSeek-V3"),
+        ("qwen33-32b", "Qwen/Qwen3-32B"),
+    ],
+)
 def test_wrong_models_get_suggestions(typed: str, near: str, catalog: llmsizer.Catalog):
     with pytest.raises(UnknownName) as caught:
         catalog.model(typed)
@@ -82,10 +95,12 @@ def test_wrong_models_get_suggestions(typed: str, near: str, catalog: llmsizer.C
     ("typed", "near"), [("h1000", "h100"), ("l40ss", "l40s"), ("mi300", "mi300x"), ("rtx4090", "rtx-4090")]
 )
 def test_wrong_devices_get_suggestions_or_are_understood(typed: str, near: str, catalog: llmsizer.Catalog):
+    understood: list[str] = []
     try:
-        assert catalog.accelerator(typed).id == near
+        understood = [catalog.accelerator(typed).id]
     except UnknownName as error:
-        assert any(near in name for name in error.near)
+        understood = error.near
+    assert any(near in name for name in understood)
 
 
 @pytest.mark.parametrize(
@@ -108,10 +123,35 @@ def test_every_scheme_resolves_to_its_formats():
 
 @pytest.mark.parametrize(
     "name",
-    ["bf16", "fp16", "fp8", "fp8_channel", "fp8_block", "int8", "int8wo", "llm.int8", "w4a16", "int4wo", "gptq-4bit-g128", "gptq",
-     "gptq-3bit-nogroup", "awq-4bit-g128", "awq", "nf4", "nf4-dq", "mxfp4", "nvfp4", "mlx-4bit-g64", "mlx-mxfp4", "Q4_K_M", "Q8_0",
-     "IQ4_XS", "F16", "q4_k_m"],
-)  # fmt: skip
+    [
+        "bf16",
+        "fp16",
+        "fp8",
+        "fp8_channel",
+        "fp8_block",
+        "int8",
+        "int8wo",
+        "llm.int8",
+        "w4a16",
+        "int4wo",
+        "gptq-4bit-g128",
+        "gptq",
+        "gptq-3bit-nogroup",
+        "awq-4bit-g128",
+        "awq",
+        "nf4",
+        "nf4-dq",
+        "mxfp4",
+        "nvfp4",
+        "mlx-4bit-g64",
+        "mlx-mxfp4",
+        "Q4_K_M",
+        "Q8_0",
+        "IQ4_XS",
+        "F16",
+        "q4_k_m",
+    ],
+)
 def test_schemes_people_ask_for(name: str):
     assert quantization_scheme(name).id.lower().startswith(name.lower()[:3])
 

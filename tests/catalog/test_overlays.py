@@ -177,31 +177,81 @@ NODE = "nodes: {my-box: {provider: me, accelerator: %s, accelerators: %s}}\n"
 @pytest.mark.parametrize(
     ("text", "line", "field", "message"),
     [
-        ("accelerators:\n  h100-sxm5-80gb:\n    memory_bandwidth: 1e12", 3, "accelerators.h100-sxm5-80gb.memory_bandwidth", "unit"),
-        ("accelerators:\n  h100-sxm5-80gb:\n    memory_bandwidth: 80 GiB", 3, "accelerators.h100-sxm5-80gb.memory_bandwidth", "byte/second"),
-        ("accelerators:\n  h100-sxm5-80gb:\n    memory_bandwith: 1 TB/s", 3, "accelerators.h100-sxm5-80gb.memory_bandwith", "Did you mean: memory_bandwidth"),
-        ("accelerators:\n  h100-sxm5-80gb:\n    memory_bandwidth: 0 TB/s", 3, "accelerators.h100-sxm5-80gb.memory_bandwidth", "positive"),
-        ("accelerators:\n  h100-sxm5-80gb:\n    memory_bandwidth: -1 TB/s", 3, "accelerators.h100-sxm5-80gb.memory_bandwidth", "positive"),
+        (
+            "accelerators:\n  h100-sxm5-80gb:\n    memory_bandwidth: 1e12",
+            3,
+            "accelerators.h100-sxm5-80gb.memory_bandwidth",
+            "unit",
+        ),
+        (
+            "accelerators:\n  h100-sxm5-80gb:\n    memory_bandwidth: 80 GiB",
+            3,
+            "accelerators.h100-sxm5-80gb.memory_bandwidth",
+            "byte/second",
+        ),
+        (
+            "accelerators:\n  h100-sxm5-80gb:\n    memory_bandwith: 1 TB/s",
+            3,
+            "accelerators.h100-sxm5-80gb.memory_bandwith",
+            "Did you mean: memory_bandwidth",
+        ),
+        (
+            "accelerators:\n  h100-sxm5-80gb:\n    memory_bandwidth: 0 TB/s",
+            3,
+            "accelerators.h100-sxm5-80gb.memory_bandwidth",
+            "positive",
+        ),
+        (
+            "accelerators:\n  h100-sxm5-80gb:\n    memory_bandwidth: -1 TB/s",
+            3,
+            "accelerators.h100-sxm5-80gb.memory_bandwidth",
+            "positive",
+        ),
         ("accelerators:\n  h100-sxm5-80gb:\n    year: soon", 3, "accelerators.h100-sxm5-80gb.year", "integer"),
-        ("accelerators:\n  h100-sxm5-80gb:\n    peak_dense:\n      bf16: 1", 4, "accelerators.h100-sxm5-80gb.peak_dense.bf16", "unit"),
+        (
+            "accelerators:\n  h100-sxm5-80gb:\n    peak_dense:\n      bf16: 1",
+            4,
+            "accelerators.h100-sxm5-80gb.peak_dense.bf16",
+            "unit",
+        ),
         ("accelerators:\n  h100-sxm5-80gb: 80", 2, "accelerators.h100-sxm5-80gb", "expected a mapping"),
         ("accelerators:\n- h100", 1, "accelerators", "expected a mapping"),
         ("acelerators: {}", 1, "acelerators", "Did you mean: accelerators"),
         ("accelerators:\n  new: {name: x}", 2, "accelerators.new", "is missing"),
-        ("accelerators:\n  h100-sxm5-80gb:\n    units: {value: 132, source: nobody}", 3, "accelerators.h100-sxm5-80gb.units", "unknown source 'nobody'"),
+        (
+            "accelerators:\n  h100-sxm5-80gb:\n    units: {value: 132, source: nobody}",
+            3,
+            "accelerators.h100-sxm5-80gb.units",
+            "unknown source 'nobody'",
+        ),
         ("accelerators:\n  a: {name: x}\n  a: {name: y}", 3, "accelerators", "duplicate key 'a' (first on line 2)"),
         ("models:\n  me/x:\n    config:\n      model_type: lama", 4, "models.me/x.config.model_type", "llama"),
-        ("sources: {x: {title: y, tier: certain}}\naccelerators:\n  h100-sxm5-80gb:\n    units: {value: 132, source: x}", 4, "accelerators.h100-sxm5-80gb.units", "tier"),
+        (
+            "sources: {x: {title: y, tier: certain}}\naccelerators:\n  h100-sxm5-80gb:\n    units: {value: 132, source: x}",
+            4,
+            "accelerators.h100-sxm5-80gb.units",
+            "tier",
+        ),
         ("models:\n  me/x: {confg: {}}", 2, "models.me/x", ""),
-        ("models:\n  meta-llama/Llama-3.1-8B:\n    config:\n      num_hidden_layers: many", 4, "models.meta-llama/Llama-3.1-8B.config.num_hidden_layers", "number"),
-        ("models:\n  meta-llama/Llama-3.1-8B:\n    config:\n      num_hidden_layers: -1", 4, "models.meta-llama/Llama-3.1-8B.config.num_hidden_layers", ""),
+        (
+            "models:\n  meta-llama/Llama-3.1-8B:\n    config:\n      num_hidden_layers: many",
+            4,
+            "models.meta-llama/Llama-3.1-8B.config.num_hidden_layers",
+            "number",
+        ),
+        (
+            "models:\n  meta-llama/Llama-3.1-8B:\n    config:\n      num_hidden_layers: -1",
+            4,
+            "models.meta-llama/Llama-3.1-8B.config.num_hidden_layers",
+            "",
+        ),
         ("models:\n  1: {config: {}}", 2, "models[1]", "expected a name"),
         ("5", 1, "", "expected a mapping"),
         ("true", 1, "", "expected a mapping"),
         ("just text", 1, "", "expected a mapping"),
         ("- 1\n- 2", 1, "", "expected a mapping"),
     ],
-)  # fmt: skip
+)
 def test_mistakes_name_line_and_field(overlay: Overlay, text: str, line: int, field: str, message: str):
     with pytest.raises(CatalogError) as caught:
         overlay(text)

@@ -38,15 +38,47 @@ def test_json_is_the_python_answer(told: Call):
 
 def test_flags_reach_the_question(told: Call):
     outcome = told(
-        "estimate", "-m", "llama-3.1-70b", "-g", "h200", "--tp", "4", "--pp", "2", "-q", "fp8", "--kv-cache-dtype", "fp8", "-e", "vllm@0.10.0",
-        "--max-model-len", "8192", "--max-num-seqs", "64", "--max-num-batched-tokens", "4096", "--gpu-memory-utilization", "0.8", "--block-size", "32",
-        "--enforce-eager", "--isl", "2000", "--osl", "500", "-c", "16", "-f", "json",
-    )  # fmt: skip
+        "estimate",
+        "-m",
+        "llama-3.1-70b",
+        "-g",
+        "h200",
+        "--tp",
+        "4",
+        "--pp",
+        "2",
+        "-q",
+        "fp8",
+        "--kv-cache-dtype",
+        "fp8",
+        "-e",
+        "vllm@0.10.0",
+        "--max-model-len",
+        "8192",
+        "--max-num-seqs",
+        "64",
+        "--max-num-batched-tokens",
+        "4096",
+        "--gpu-memory-utilization",
+        "0.8",
+        "--block-size",
+        "32",
+        "--enforce-eager",
+        "--isl",
+        "2000",
+        "--osl",
+        "500",
+        "-c",
+        "16",
+        "-f",
+        "json",
+    )
     question = json.loads(outcome.out)["question"]
     expected = {
-        "tensor_parallel_size": 4, "pipeline_parallel_size": 2, "quantization": "fp8", "kv_cache_dtype": "fp8", "engine": "vllm",
-        "max_model_len": 8192, "max_num_seqs": 64, "max_num_batched_tokens": 4096, "gpu_memory_utilization": 0.8, "block_size": 32,
-        "enforce_eager": True, "input_tokens": 2000, "output_tokens": 500, "concurrency": 16, "devices": 8,
+        "tensor_parallel_size": 4, "pipeline_parallel_size": 2, "quantization": "fp8", "kv_cache_dtype": "fp8",
+        "engine": "vllm",
+        "max_model_len": 8192, "max_num_seqs": 64, "max_num_batched_tokens": 4096, "gpu_memory_utilization": 0.8,
+        "block_size": 32, "enforce_eager": True, "input_tokens": 2000, "output_tokens": 500, "concurrency": 16, "devices": 8,
     }  # fmt: skip
     assert {key: question[key] for key in expected} == expected
     assert question["engine_version"].startswith("0.10.0")
@@ -135,7 +167,7 @@ def test_suggested_flags_work(told: Call):
         ((*USUAL, "-q", "Q4_K_M", "-e", "torch"), "does not load"),
         ((*USUAL, "--catalog", "/nowhere.yaml"), "no such file or folder"),
     ],
-)  # fmt: skip
+)
 def test_messages_help(told: Call, arguments: tuple[str, ...], message: str):
     outcome = told("estimate", *arguments)
     assert outcome.code == 2
@@ -171,10 +203,13 @@ def test_lists_and_searches(told: Call, section: str, catalog: llmsizer.Catalog)
     assert told(section, "search", "zzzzzz").code == 1
 
 
-@pytest.mark.parametrize(("section", "name", "words"), [
-    ("models", "llama-3.1-8b", ["8,030,261,248", "128 KiB/token", "16.06", "num_hidden_layers", "Sources"]),
-    ("hardware", "h100", ["989.4", "3.35 TB/s", "Sources", "ridge"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("section", "name", "words"),
+    [
+        ("models", "llama-3.1-8b", ["8,030,261,248", "128 KiB/token", "16.06", "num_hidden_layers", "Sources"]),
+        ("hardware", "h100", ["989.4", "3.35 TB/s", "Sources", "ridge"]),
+    ],
+)
 def test_one_entry_with_its_sources(told: Call, section: str, name: str, words: list[str]):
     outcome = told(section, "show", name)
     assert outcome.code == 0

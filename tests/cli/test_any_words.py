@@ -11,15 +11,19 @@ from hypothesis import strategies as st
 
 from llmsizer.cli.options import QUESTION
 
-FLAGS = sorted({flag for _, _, option in QUESTION.values() for names in option.param_decls for flag in names.split("/")})
+# Typer keeps the first flag of an annotated option where a default would stand.
+DECLARED = [(option.default, *option.param_decls) for _, _, option in QUESTION.values()]
+FLAGS = sorted({flag for names in DECLARED for name in names for flag in str(name).split("/")})
 GARBAGE = [
-    "", " ", "0", "-1", "1", "1.5", "nan", "inf", "-inf", "1e9", "1e400", "9" * 30, "max", "auto", "none", "true", "²", "٣", "x", "=", "a=b", "/",
-    "..", "~", "/dev/null", "/etc/passwd", "~nobody/x", "a/" + "b" * 5000, "\x00", "\n", "é", "💥", "'", "%s", "{}", "[]", "h100", "h100@1GiB",
-    "m2-ultra@0GiB", "m2-ultra@-1GiB", "m2-ultra@1e300GiB", "m2-ultra@x", "vllm", "vllm@", "vllm@x", "vllm@0.8.5+v0", "vllm@0.8.5+v9", "vllm@9999", "fp8",
-    "fp8/fp8/fp8", "q8_0/", "/q8_0", "Q4_K_M", "awq", "draft", "draft:", "draft:x", "draft:llama-3.2-1b:5", "draft:llama-3.2-1b:²", "ngram:-1", "ngram:0",
-    "ngram:99999999999", "mtp", "eagle:3", "4x16", "0x0", "²x²", "4x", "weights=0.3", "weights=2", "weights=x", "weights", "gpu_layers=10", "gpu_layers=-1",
-    "kv_cache=1", "static", "dynamic", "ideal", "2.50 USD/h", "-1 USD/h", "0 USD/h", "owned", "2026-01-01", "2026-13-45", "400 g/kWh", "llama-3.1-8b",
-    "mamba-2.8b", "bge-large-en-v1.5", "whisper-large-v3", "gemma-3n-E4B", "1024", "131072", "0.5", "0.0",
+    "", " ", "0", "-1", "1", "1.5", "nan", "inf", "-inf", "1e9", "1e400", "9" * 30, "max", "auto", "none", "true", "²", "٣",
+    "x", "=", "a=b", "/", "..", "~", "/dev/null", "/etc/passwd", "~nobody/x", "a/" + "b" * 5000, "\x00", "\n", "é", "💥",
+    "'", "%s", "{}", "[]", "h100", "h100@1GiB", "m2-ultra@0GiB", "m2-ultra@-1GiB", "m2-ultra@1e300GiB", "m2-ultra@x",
+    "vllm", "vllm@", "vllm@x", "vllm@0.8.5+v0", "vllm@0.8.5+v9", "vllm@9999", "fp8", "fp8/fp8/fp8", "q8_0/", "/q8_0",
+    "Q4_K_M", "awq", "draft", "draft:", "draft:x", "draft:llama-3.2-1b:5", "draft:llama-3.2-1b:²", "ngram:²", "ngram:-1",
+    "ngram:0", "ngram:99999999999", "mtp", "eagle:3", "4x16", "0x0", "²x²", "4x", "weights=0.3", "weights=2", "weights=x",
+    "weights", "gpu_layers=10", "gpu_layers=-1", "kv_cache=1", "static", "dynamic", "ideal", "2.50 USD/h", "-1 USD/h",
+    "0 USD/h", "owned", "2026-01-01", "2026-13-45", "400 g/kWh", "llama-3.1-8b", "mamba-2.8b", "bge-large-en-v1.5",
+    "whisper-large-v3", "gemma-3n-E4B", "1024", "131072", "0.5", "0.0",
 ]  # fmt: skip
 USUAL = ["-m", "llama-3.1-8b", "-g", "h100"]
 Call = Callable[..., Any]

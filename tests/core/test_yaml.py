@@ -101,7 +101,9 @@ def test_files_that_cannot_be_read(tmp_path: Path):
 def test_any_bytes_are_data_or_an_error(tmp_path: Path, content: bytes):
     path = tmp_path / "any.yaml"
     path.write_bytes(content)
+    message = "any.yaml"
     try:
         load_file(path)
     except CatalogError as error:
-        assert "any.yaml" in str(error)
+        message = str(error)
+    assert "any.yaml" in message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -31,26 +32,28 @@ prices: {my-price: {provider: me, instance: one, accelerator: my-card, accelerat
                     rates: [{market: on-demand, price: 4 USD/h, region: home, date: "2026-01-02", source: lab}]}}
 """
 WORDS = [
-    "", "0", "-1", "1", "1e309", "1e12", "nan", ".inf", "-.inf", "null", "true", "~", "[]", "{}", "[1, 2]", "{a: b}", "''", "80 GiB", "0 GiB",
-    "-1 TB/s", "1e30 GiB", "9" * 400, "x" * 300, "!!binary aGk=", "!!set {a}", "&a [*a]", "*a", "<<: {a: 1}", "2026-01-02", "é", "\t", "- a",
-    "{value: 1 GiB, source: lab}", "{value: [1]}", "{value: 1 GiB, source: 7}", "1_000", "0x10", "012", "1:30", ": ", "# x", "|", ">-", "'", '"',
+    "", "0", "-1", "1", "1e309", "1e12", "nan", ".inf", "-.inf", "null", "true", "~", "[]", "{}", "[1, 2]", "{a: b}", "''",
+    "80 GiB", "0 GiB", "-1 TB/s", "1e30 GiB", "9" * 400, "x" * 300, "!!binary aGk=", "!!set {a}", "&a [*a]", "*a",
+    "<<: {a: 1}", "2026-01-02", "é", "\t", "- a", "{value: 1 GiB, source: lab}", "{value: [1]}",
+    "{value: 1 GiB, source: 7}", "1_000", "0x10", "012", "1:30", ": ", "# x", "|", ">-", "'", '"',
 ]  # fmt: skip
 SOME = settings(max_examples=150)
 
 
 def use(path: Path) -> None:
     """Loads a file and asks of everything in it; an error must name the file or the question."""
+    message, catalog = path.name, None
     try:
         catalog = llmsizer.load_catalog(path)
     except LlmsizerError as error:
-        assert path.name in str(error)
-        assert len(str(error)) < 3000
+        message = str(error)
+    assert path.name in message
+    assert len(message) < 3000
+    if catalog is None:
         return
     for model, device in (("me/my-model", "my-card"), ("llama-3.1-8b", "h100")):
-        try:
+        with contextlib.suppress(LlmsizerError):
             llmsizer.estimate(model, device, catalog=catalog).to_dict()
-        except LlmsizerError as error:
-            assert str(error)
 
 
 def scalars(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

@@ -58,7 +58,8 @@ def steps(draw: Callable[..., Any]) -> Step:
 def faster(case: Case, bandwidth: float = 1.0, peak: float = 1.0, link: float = 1.0) -> Case:
     device = case.accelerator
     peaks = {name: value * peak for name, value in device.peak_dense.items()}
-    links = {name: getattr(device, name) * link for name in ("link_bandwidth", "pcie_bandwidth") if getattr(device, name) is not None}
+    known = {name: getattr(device, name) for name in ("link_bandwidth", "pcie_bandwidth")}
+    links = {name: value * link for name, value in known.items() if value is not None}
     changed = replace(device, memory_bandwidth=device.memory_bandwidth * bandwidth, peak_dense=peaks, **links)
     return replace(case, accelerator=changed)
 

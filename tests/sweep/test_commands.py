@@ -18,15 +18,24 @@ BASE = ["-m", "llama-3.1-8b", "-g", "h100"]
 
 @pytest.mark.parametrize(
     ("text", "numbers"),
-    [("4", (4,)), ("1,2,4..6", (1, 2, 4, 5, 6)), ("0..10:5", (0, 5, 10)), ("1..100:x10", (1, 10, 100)),
-     ("128..8192:log4", (128, 512, 2048, 8192)), ("1..3:log9", (1, 2, 3)), ("max,8", ("max", 8)), ("1e3", (1000,))],
-)  # fmt: skip
+    [
+        ("4", (4,)),
+        ("1,2,4..6", (1, 2, 4, 5, 6)),
+        ("0..10:5", (0, 5, 10)),
+        ("1..100:x10", (1, 10, 100)),
+        ("128..8192:log4", (128, 512, 2048, 8192)),
+        ("1..3:log9", (1, 2, 3)),
+        ("max,8", ("max", 8)),
+        ("1e3", (1000,)),
+    ],
+)
 def test_ranges(text: str, numbers: tuple[object, ...]) -> None:
     assert numbers_in("concurrency", text) == numbers
 
 
-@pytest.mark.parametrize("text", ["4..2", "1..", "..4", "1..4:0", "1..4:log1", "0..4:log3", "1..4:x1", "1..4:y", "1..2..3", "1..inf",
-                                  "1..1e12"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text", ["4..2", "1..", "..4", "1..4:0", "1..4:log1", "0..4:log3", "1..4:x1", "1..4:y", "1..2..3", "1..inf", "1..1e12"]
+)
 def test_ranges_that_are_none(text: str) -> None:
     with pytest.raises(InvalidQuestion, match="concurrency"):
         numbers_in("concurrency", text)
@@ -73,9 +82,16 @@ def test_curves(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["-o", "grid.xlsx"], ".csv"), (["-c", "0"], "--concurrency"), (["-c", "4..2"], "must rise"), (["--plot", "a.gif"], ".svg"),
-     (["--plot", "a.svg"], "no word with numbers"), (["--price", "2 USD/h"], "no costs"), (["-o", "/nowhere/grid.csv"], "written")],
-)  # fmt: skip
+    [
+        (["-o", "grid.xlsx"], ".csv"),
+        (["-c", "0"], "--concurrency"),
+        (["-c", "4..2"], "must rise"),
+        (["--plot", "a.gif"], ".svg"),
+        (["--plot", "a.svg"], "no word with numbers"),
+        (["--price", "2 USD/h"], "no costs"),
+        (["-o", "/nowhere/grid.csv"], "written"),
+    ],
+)
 def test_mistakes_end_with_2(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
     assert run(["sweep", *BASE, *arguments]) == 2
     assert said in capsys.readouterr().err

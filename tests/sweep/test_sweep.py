@@ -135,7 +135,10 @@ def test_fixed_point_of_a_jump_and_of_arrays() -> None:
         return np.where(has_jump, np.where(x < 3.0, 7.0, 1.0), limit - x**2 / (2.0 * limit))
 
     def alone(place: int) -> float:
-        return fixed_point(lambda x, _: float(respond(np.array([x]), np.array([place]))[0]), float(starts[place]), float(most[place]))
+        def one(x: float, _: Any) -> float:
+            return float(respond(np.array([x]), np.array([place]))[0])
+
+        return float(fixed_point(one, float(starts[place]), float(most[place])))
 
     together = fixed_point(respond, starts, most)
     assert asked[-1].tolist() == together.tolist()

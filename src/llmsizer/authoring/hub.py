@@ -42,14 +42,28 @@ def _fetched(name: str, file: str, required: bool = True) -> Path | None:
             f'Install it with: pip install "llmsizer[hub]". {LOCAL}',
         ) from None
     endpoint = os.environ.get("HF_ENDPOINT") or None
+    asked = _answers(endpoint or "https://huggingface.co")
     try:
-        return Path(hf_hub_download(name, file, endpoint=endpoint, etag_timeout=SECONDS))
+        return Path(hf_hub_download(name, file, endpoint=endpoint, etag_timeout=SECONDS, local_files_only=not asked))
     except Exception as error:
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
         if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError) and not required:
             return None
         raise UnsupportedCombination(f"{name}: {_reason(error, file, endpoint)}", LOCAL) from None
+
+
+def _answers(address: str) -> bool:
+    """Whether a Hub answers at all: the package itself would ask again for half a minute."""
+    from huggingface_hub import constants, get_session
+    from huggingface_hub.utils import disable_progress_bars
+
+    disable_progress_bars()
+    try:
+        get_session().head(address, timeout=SECONDS)
+    except Exception:
+        return False
+    return not constants.HF_HUB_OFFLINE
 
 
 def _reason(error: Exception, file: str, endpoint: str | None) -> str:

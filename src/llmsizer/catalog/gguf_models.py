@@ -54,7 +54,7 @@ def scheme_id(file: GgufFile) -> str:
     from gguf import LlamaFileType
 
     number = file.metadata.get("general.file_type")
-    if number not in {int(kind) for kind in LlamaFileType}:
+    if not isinstance(number, int) or number not in {int(kind) for kind in LlamaFileType}:
         return "GGUF"
     name = LlamaFileType(number).name
     return "GGUF" if name == "GUESSED" else name.removeprefix("MOSTLY_").removeprefix("ALL_")

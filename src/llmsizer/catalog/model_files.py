@@ -76,7 +76,8 @@ def _model_of(path: Path, stamp: object) -> tuple[Model, QuantizationScheme | No
 def _stamp(path: Path) -> object:
     """What changes when a model's files change: their sizes and times."""
     folder = path if path.is_dir() else path.parent
-    beside = [folder / "config.json", *sorted(folder.glob("*.safetensors"))[:MOST_SHARDS]]
+    kind = "*.gguf" if path.suffix.lower() == ".gguf" else "*.safetensors*"
+    beside = [folder / "config.json", *sorted(folder.glob(kind))[:MOST_SHARDS]]
     stats = [(file.name, file.stat()) for file in (path, *beside) if file.exists()]
     return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
 

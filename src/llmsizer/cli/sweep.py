@@ -35,7 +35,7 @@ PATIENCE_SECONDS = 1.0
 def command(
     words: Words,
     output: Annotated[
-        str | None, typer.Option("--output", "-o", help="Write all figures into this .csv, .json or .parquet file.", metavar="FILE")
+        str | None, typer.Option("--output", "-o", help="Write all into this .csv, .json or .parquet file.", metavar="FILE")
     ] = None,
     plot: Annotated[str | None, typer.Option("--plot", help="Draw curves into this .svg or .png file.", metavar="FILE")] = None,
     format_: Format = "table",

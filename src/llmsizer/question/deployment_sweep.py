@@ -17,7 +17,7 @@ from llmsizer.question.words import LARGEST_LENGTH, Words, checked_fraction, che
 from llmsizer.schema.deployment import Case
 from llmsizer.sizing.estimate import MEMORY_FIGURES, as_plain, memory_evidence
 from llmsizer.sizing.memory import MemoryEstimate, held_at, memory_estimate
-from llmsizer.sizing.speed import steady_state, throughput, waiting_sequences, working_ranks
+from llmsizer.sizing.speed import Latency, Throughput, latency, steady_state, throughput, waiting_sequences, working_ranks
 from llmsizer.sizing.step_time import StepClock, largest_share, shares
 
 if TYPE_CHECKING:
@@ -173,9 +173,9 @@ def speed_columns(case: Case, memory: MemoryEstimate) -> dict[str, Any]:
     clock = StepClock(case)
     steady = steady_state(case, memory, clock)
     ranks = working_ranks(case, steady)
-    found: dict[str, Any] = {f"latency.{name}": getattr(steady, name) for name in ("ttft_seconds", "tpot_seconds", "e2e_seconds")}
-    rates = throughput(case, steady.rate, ranks)
-    found |= {f"throughput.{name}": getattr(rates, name) for name in type(rates).__dataclass_fields__}
+    times, rates = latency(case, clock, steady), throughput(case, steady.rate, ranks)
+    found: dict[str, Any] = {f"latency.{name}": getattr(times, name) for name in Latency.__dataclass_fields__}
+    found |= {f"throughput.{name}": getattr(rates, name) for name in Throughput.__dataclass_fields__}
     found |= {"load.running": steady.running * ranks, "load.waiting": waiting_sequences(case, steady, ranks),
               "load.decode_batch": steady.moment.batch}  # fmt: skip
     for name, step in (("prefill", steady.moment.prompt_step), ("decode", steady.moment.pure_step)):
@@ -198,17 +198,20 @@ def _where(condition: Any, yes: Any, no: Any = math.nan) -> Any:
     """Either of two things, by an array of conditions or one; texts that do not hold are None."""
     import numpy as np
 
-    if isinstance(yes, str) or getattr(yes, "dtype", None) == object:
-        no = None if isinstance(no, float) else no
+    if _is_text(yes) and isinstance(no, float):
+        no = None
     if isinstance(condition, (bool, np.bool_)):
         return yes if condition else no
-    texts = any(each is None or isinstance(each, str) or getattr(each, "dtype", None) == object for each in (yes, no))
-    if not texts:
+    if not (_is_text(yes) or _is_text(no)):
         return np.where(condition, yes, no)
     found = np.empty(condition.shape, dtype=object)
     found[:] = no
     found[condition] = yes[condition] if getattr(yes, "shape", ()) else yes
     return found
+
+
+def _is_text(value: Any) -> bool:
+    return value is None or isinstance(value, str) or getattr(getattr(value, "dtype", None), "kind", "") == "O"
 
 
 def _any(mask: Any) -> bool:

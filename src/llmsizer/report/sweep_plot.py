@@ -72,4 +72,6 @@ def _lines(axes: Any, found: Sweep, along: str, name: str, factor: float) -> Non
 
 
 def _label(word: str, value: Any) -> str:
-    return value if isinstance(value, str) else f"{word.replace('_', ' ')} {value:g}" if value is not None else f"default {word}"
+    if value is None or isinstance(value, str):
+        return value or f"default {word}"
+    return f"{word.replace('_', ' ')} {value:g}"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from llmsizer.catalog.calibrations import FAMILIES
 from llmsizer.catalog.package_data import package_data
 from llmsizer.report.tables import Table, as_markdown
+from llmsizer.validation.benchmark_runs import RunComparison
 from llmsizer.validation.statistics import ErrorRow, Summary, summaries
 
 HEADERS = ["quantity", "role", "n", "median", "groups", "mean", "90th", "bias", "inside"]
@@ -63,6 +64,18 @@ def kernel_table() -> Table:
                              f"{100 * medians[-1]:.0f}", f"{100 * tails[middle]:.0f}"])  # fmt: skip
     headers = ["kernels", "left out", "curves", "median", "worst median", "90th"]
     return Table("Kernel curves: errors in % on what was left out of the fit", headers, rows, right=(2, 3, 4, 5))
+
+
+def run_table(compared: RunComparison) -> Table:
+    """The metrics of one benchmark run beside the estimate; times in milliseconds."""
+    rows = []
+    for each in compared.metrics:
+        scale = 1e3 if each.metric.endswith("seconds") else 1.0
+        name = each.metric.replace("_seconds", " (ms)").replace("_", " ") if scale > 1 else each.metric.replace("_", " ")
+        rows.append([name, f"{scale * each.estimate:,.4g}", f"{scale * each.measured:,.4g}", f"{100 * each.error:+.1f}"])
+    case = compared.estimate.case
+    title = f"{compared.run.source}: {case.model.id} on {case.parallel.devices} × {case.accelerator.name}, {case.engine.title}"
+    return Table(title, ["metric", "estimate", "measured", "error %"], rows, right=(1, 2, 3))
 
 
 LOADED = ("TPOT under load", "TTFT under load", "latency of a batch of 1 to 8", "throughput at maximum load")

@@ -27,7 +27,8 @@ def percentiles(case: Case, serving: Serving, steady: Steady) -> Mapping[str, Se
     """``ttft_p50_seconds`` to ``e2e_p99_seconds`` of requests alike in length.
 
     A request's mean step varies with the prompts and (in an open loop) the sequences it meets; its first
-    token with the step it comes into and the prompts before it.
+    token with the step it comes into and the prompts before it. The burst that starts a finite run is in
+    its means, not in its percentiles.
     """
     moment = steady.moment
     deviation = mixing_deviation(moment.prefill_share, moment.prompt_seconds, moment.pure_seconds, moment.steps)
@@ -38,7 +39,7 @@ def percentiles(case: Case, serving: Serving, steady: Steady) -> Mapping[str, Se
     found: dict[str, Seconds] = {}
     for name, (share, score) in SCORES.items():
         first = first_token_quantile(
-            steady.ttft_seconds, moment.residual_seconds, moment.queue_seconds, moment.prefill_load, share
+            steady.settled_ttft_seconds, moment.residual_seconds, moment.queue_seconds, moment.prefill_load, share
         )
         found[f"ttft_{name}_seconds"] = named(first, f"ttft_{name}_seconds")
         token = normal_quantile(steady.tpot_seconds, token_seconds(deviation, tokens), score)
@@ -51,6 +52,6 @@ def percentiles(case: Case, serving: Serving, steady: Steady) -> Mapping[str, Se
 def _slope(serving: Serving, steady: Steady) -> Count:
     """How much a further sequence lengthens the step."""
     step = steady.moment.pure_step
-    difference = 1.0 + float(plain(steady.moment.batch)) / 4
-    more = replace(step, decode_batch=float(plain(step.decode_batch)) + difference)
+    difference = 1.0 + plain(steady.moment.batch) / 4
+    more = replace(step, decode_batch=plain(step.decode_batch) + difference)
     return batch_slope(serving.clock.seconds(more), steady.moment.pure_seconds, difference)

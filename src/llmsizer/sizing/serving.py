@@ -88,7 +88,8 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Steady:
-    """The steady state of one attention rank: means. ``waiting`` sequences find no place in the batch."""
+    """The steady state of one attention rank: means. ``waiting`` sequences find no place in the batch;
+    ``settled_ttft_seconds`` leaves out the burst at the start of a finite run."""
 
     moment: Moment
     running: Count
@@ -97,6 +98,7 @@ class Steady:
     ttft_seconds: Seconds
     tpot_seconds: Seconds
     e2e_seconds: Seconds
+    settled_ttft_seconds: Seconds
 
 
 class Serving:
@@ -252,12 +254,13 @@ class Serving:
     def _steady(self, moment: Moment, running: Count, waiting: Any, rate: PerSecond, wait: Seconds,
                 concurrency: Any = None) -> Steady:  # fmt: skip
         ttft = delayed_seconds(moment.ttft_seconds, wait) if anywhere(plain(wait) > 0) else moment.ttft_seconds
+        settled = ttft
         if self.case.num_prompts is not None and concurrency is not None:
             ttft = finite_run_seconds(ttft, self._burst_seconds(running), running, self._prompts_of_rank(concurrency))
         tpot = token_seconds(moment.step_seconds, self.speculation.tokens_per_step)
         e2e = end_to_end_seconds(ttft, self.case.workload.output_tokens, tpot)
         return Steady(moment, running, waiting, rate, named(ttft, "ttft_seconds"), named(tpot, "tpot_seconds"),
-                      named(e2e, "e2e_seconds"))  # fmt: skip
+                      named(e2e, "e2e_seconds"), settled)  # fmt: skip
 
     def _prompts_of_rank(self, concurrency: Any) -> Any:
         """Prompts of a finite run that come to one attention rank, at least as many as are in flight."""

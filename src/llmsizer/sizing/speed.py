@@ -143,12 +143,7 @@ def _estimate(case: Case, clock: StepClock, steady: Steady) -> SpeedEstimate:
         return phase(case, clock, moment.prompt_step if name == "prefill" else moment.pure_step)
 
     return SpeedEstimate(
-        latency=Latency(
-            steady.ttft_seconds,
-            steady.tpot_seconds,
-            steady.e2e_seconds,
-            **percentiles(case, Serving(case, clock), steady),
-        ),
+        latency=latency(case, clock, steady),
         throughput=throughput(case, steady.rate, ranks),
         phases=phases,
         running=plain(steady.running) * plain(ranks),
@@ -156,6 +151,12 @@ def _estimate(case: Case, clock: StepClock, steady: Steady) -> SpeedEstimate:
         decode_batch=plain(moment.batch),
         others=plain(moment.others),
     )
+
+
+def latency(case: Case, clock: StepClock, steady: Steady) -> Latency:
+    """The times of a request in a steady state: means and percentiles."""
+    means = (steady.ttft_seconds, steady.tpot_seconds, steady.e2e_seconds)
+    return Latency(*means, **percentiles(case, Serving(case, clock), steady))
 
 
 def working_ranks(case: Case, steady: Steady) -> Count:
