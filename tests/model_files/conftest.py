@@ -18,11 +18,8 @@ CONFIG: dict[str, Any] = {
 
 def llama_tensors(dtype: str = "BF16") -> dict[str, tuple[str, list[int]]]:
     """The tensors of the checkpoint that CONFIG describes."""
-    found = {
-        "model.embed_tokens.weight": (dtype, [100, 64]),
-        "lm_head.weight": (dtype, [100, 64]),
-        "model.norm.weight": (dtype, [64]),
-    }
+    found = {name: (dtype, [100, 64]) for name in ("model.embed_tokens.weight", "lm_head.weight")}
+    found["model.norm.weight"] = (dtype, [64])
     for layer in range(2):
         shapes = {
             "self_attn.q_proj": [64, 64], "self_attn.k_proj": [32, 64], "self_attn.v_proj": [32, 64], "self_attn.o_proj": [64, 64],

@@ -90,7 +90,8 @@ def test_transforms_join():
     [
         ("prune:unstructured:1.5", "between 0 and 1"), ("prune:unstructured:x", "between 0 and 1"), ("prune", "not known"),
         ("prine:2:4", "'prine:2:4' is not known"), ("prune:structured:hats=0.5", "cannot read 'hats=0.5'"),
-        ("distill:width=nan", "between 0 and 1"), ("distill:width=0.5,width=0.5", "cannot read"), ("+", "cannot read"), ("distill:", "cannot read"),
+        ("distill:width=nan", "between 0 and 1"), ("distill:width=0.5,width=0.5", "cannot read"), ("+", "cannot read"),
+        ("distill:", "cannot read"),
     ],
 )  # fmt: skip
 def test_an_unreadable_spec_is_refused(spec: str, said: str, llama: Model):

@@ -140,3 +140,29 @@ def test_a_section_of_another_kind(tmp_path: Path, section: str, word: str):
     path = tmp_path / "mine.yaml"
     path.write_text(f"{section}: {word}\n", encoding="utf-8")
     use(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("sources", "lab"), ["x"]),
+        (("sources", "lab"), 7),
+        (("sources", "lab", "tier"), "certain"),
+        (("accelerators", "my-card", "name"), ""),
+        (("accelerators", "my-card", "peak_dense"), {}),
+        (("accelerators", "my-card", "peak_dense"), {"x": "1 TFLOP/s"}),
+        (("accelerators", "my-card", "compute_capability"), "eight"),
+        (("accelerators", "my-card", "unverified"), True),
+        (("models", "me/my-model", "config"), {}),
+        (("models", "meta-llama/Llama-3.1-8B", "config"), None),
+        (("models", "meta-llama/Llama-3.1-8B", "config"), "x"),
+        (("models", "meta-llama/Llama-3.1-8B", "config"), [1]),
+    ],
+    ids=str,
+)
+def test_facts_of_another_kind(tmp_path: Path, path: tuple[str, ...], value: Any):
+    import yaml
+
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(with_changed(yaml.safe_load(VALID), path, "value", value)), encoding="utf-8")
+    use(file)

@@ -56,7 +56,7 @@ def _fetched(name: str, file: str, required: bool = True) -> Path | None:
 def _answers(address: str) -> bool:
     """Whether a Hub answers at all: the package itself would ask again for half a minute."""
     from huggingface_hub import constants, get_session
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
     try:
