@@ -15,9 +15,10 @@ EACH = pytest.mark.parametrize("name", NAMES)
 @EACH
 def test_memory_is_in_order(name: str, catalog: llmsizer.Catalog):
     device = catalog.accelerator(name)
-    assert 0.5 * device.memory_capacity < device.usable_memory <= device.memory_capacity
+    # Some devices are sold by less than their chips hold (H200: "141 GB" of 144 GiB).
+    assert 0.5 * device.memory_capacity < device.usable_memory <= 1.08 * device.memory_capacity
     if device.driver_memory is not None:
-        assert device.usable_memory <= device.driver_memory <= device.memory_capacity * 1.001
+        assert device.usable_memory <= device.driver_memory <= device.memory_capacity * 1.08
     assert 50e9 < device.memory_bandwidth < 30e12
 
 

@@ -87,6 +87,7 @@ def test_every_flag_with_each_value(told: Call, value: str):
 )
 def test_unusual_models_on_every_engine(told: Call, model: str, engine: str):
     check(told("estimate", "-m", model, "-g", "h100", "-e", engine))
+    check(told("memory", "-m", model, "-g", "h100", "-e", engine))
     check(told("estimate", "-m", model, "-g", "h100", "-e", engine, "--enforce-eager", "-c", "max", "--format", "json"))
 
 

@@ -22,7 +22,8 @@ def llama_tensors(dtype: str = "BF16") -> dict[str, tuple[str, list[int]]]:
     found["model.norm.weight"] = (dtype, [64])
     for layer in range(2):
         shapes = {
-            "self_attn.q_proj": [64, 64], "self_attn.k_proj": [32, 64], "self_attn.v_proj": [32, 64], "self_attn.o_proj": [64, 64],
+            "self_attn.q_proj": [64, 64], "self_attn.k_proj": [32, 64], "self_attn.v_proj": [32, 64],
+            "self_attn.o_proj": [64, 64],
             "mlp.gate_proj": [128, 64], "mlp.up_proj": [128, 64], "mlp.down_proj": [64, 128], "input_layernorm": [64],
             "post_attention_layernorm": [64],
         }  # fmt: skip

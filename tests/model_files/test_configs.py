@@ -201,7 +201,7 @@ VALUES = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=400)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_no_config_gives_a_traceback(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory, catalog: llmsizer.Catalog):
     name = data.draw(st.sampled_from(catalog.names("models")))
@@ -215,7 +215,7 @@ def test_no_config_gives_a_traceback(data: st.DataObject, tmp_path_factory: pyte
     only_our_errors(file)
 
 
-@settings(max_examples=200)
+@settings(max_examples=300)
 @given(where=st.integers(0, 2000), byte=st.integers(0, 255), cut=st.integers(0, 4000) | st.none())
 def test_no_header_gives_a_traceback(where: int, byte: int, cut: int | None, tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.getbasetemp() / "damaged"

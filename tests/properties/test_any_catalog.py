@@ -110,7 +110,7 @@ def test_changed_bytes(tmp_path: Path, data: st.DataObject):
     use(path)
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(st.data())
 def test_changed_structure(tmp_path: Path, data: st.DataObject):
     """One value of a valid file replaced by another kind, dropped, or renamed."""

@@ -17,7 +17,7 @@ from llmsizer.catalog.layers import VECTORS_PER_NORM, LayerPlan, Traits, decoder
 from llmsizer.catalog.package_data import package_data
 from llmsizer.catalog.special_architectures import BUILDERS, SPECIAL_FIELDS
 from llmsizer.catalog.towers import build_towers
-from llmsizer.core.errors import CatalogError, nearest
+from llmsizer.core.errors import nearest
 from llmsizer.schema.model import LayerGroup, Model, MultiTokenPrediction
 
 TEXT_CONFIGS = ("text_config", "llm_config", "language_config", "thinker_config")
@@ -45,10 +45,8 @@ def family_of(config: Config) -> str:
         raise config.error("model_type", "is missing, and so is architectures", "Is this a config.json of a language model?")
     near = nearest(given, known)
     hint = f"The nearest supported types are: {', '.join(near)}. " if near else ""
-    raise CatalogError(
-        f"architecture '{given[:60]}' is not supported", file=config.where, field="model_type",
-        hint=hint + "A similar name is no proof of a similar model; see CONTRIBUTING.md to add it.",
-    )  # fmt: skip
+    hint += "A similar name is no proof of a similar model; see CONTRIBUTING.md to add it."
+    raise config.error("model_type" if model_type else "architectures", f"architecture '{given[:60]}' is not supported", hint)
 
 
 def build_model(config: Config, **identity: Any) -> Model:

@@ -132,6 +132,8 @@ class Catalog:
 
 def _resized(device: Accelerator, size: str) -> Accelerator:
     memory = parse_quantity(size, "byte")
+    if not 0 < memory < float("inf"):
+        raise InvalidQuestion(f"'{device.id}@{size}': expected a size of memory above zero", f"for example: {device.id}@64GiB")
     if not device.unified_memory:
         raise InvalidQuestion(
             f"'{device.id}' has {device.memory_capacity / 2**30:.0f} GiB, got '@{size}'",

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 from llmsizer.core.errors import CatalogError, nearest
-from llmsizer.core.explain import Provenance, Source
+from llmsizer.core.explain import TIERS, Provenance, Source
 from llmsizer.core.yaml import Document, KeyPath
 
 T = TypeVar("T")
@@ -38,6 +38,11 @@ class Sources:
             raise self.document.error(f"unknown source '{key[:60]}'", path, hint)
         if isinstance(entry, str):
             entry = {"title": entry}
+        if not isinstance(entry, Mapping):
+            raise self.document.error("expected a title, or a mapping with a title", ("sources", key))
+        if entry.get("tier", "specified") not in TIERS:
+            known = ", ".join(TIERS)
+            raise self.document.error(f"expected one of {known}, got {str(entry['tier'])[:40]!r}", ("sources", key, "tier"))
         title = ", ".join(str(part) for part in (entry.get("title", key), entry.get("version")) if part)
         note = detail.strip() or aside.rstrip(")")
         return Source(title, str(entry.get("date", "")), entry.get("tier", "specified"), note)
@@ -77,6 +82,8 @@ def provenance_of(raw: Mapping[str, Any], sources: Sources, path: KeyPath, found
     unverified = raw.get("unverified") or ()
     if isinstance(unverified, str):
         unverified = [unverified]
+    if not isinstance(unverified, Sequence):
+        raise sources.document.error("expected the names of fields, or all", (*path, "unverified"))
     if "all" in unverified:
         default = Source(default.title, default.date, "assumed", "unverified")
     for name in unverified:

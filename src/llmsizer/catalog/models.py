@@ -46,6 +46,12 @@ class ChecksEntry:
     source: str = ""
 
 
+def _with_layers(provenance: Provenance) -> Provenance:
+    """The number of layers of a group comes from where the model's number comes from."""
+    found = provenance.fields.get("num_hidden_layers")
+    return provenance if found is None else Provenance(provenance.default, {**provenance.fields, "count": found})
+
+
 def model_of_entry(
     name: str, entry: Mapping[str, Any], provenance: Provenance, where: str, lines: Mapping[str, int] | None = None
 ) -> Model:
@@ -59,7 +65,7 @@ def model_of_entry(
         aliases=tuple(entry.get("aliases") or ()),
         notes=entry.get("notes") or "",
         unverified=tuple(entry.get("unverified") or ()),
-        provenance=provenance,
+        provenance=_with_layers(provenance),
         checks=Checks(
             total_parameters=checks.get("total_parameters"), tolerance=checks.get("tolerance") or 0,
             includes=tuple(checks.get("includes") or ()), extra_elements=sum(besides.values()),

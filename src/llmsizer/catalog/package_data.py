@@ -27,7 +27,7 @@ CURVES = (
     "scan_prefill", "scan_decode", "collectives", "spread", "vendors",
 )  # fmt: skip
 DOCUMENTS = (
-    "architectures.yaml", "engines.yaml", "number_formats.yaml", "quantization_schemes.yaml",
+    "architectures.yaml", "gguf_architectures.yaml", "engines.yaml", "number_formats.yaml", "quantization_schemes.yaml",
     *(f"calibrations/{name}.yaml" for name in CURVES),
 )  # fmt: skip
 RECORD_FILES = (*CATALOGS, "prices.yaml")

@@ -5,6 +5,7 @@ Only this module (and ``entries``) needs YAML and pydantic; the compiled form sp
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -41,6 +42,8 @@ def document_records(document: Document) -> dict[str, dict[str, Record]]:
 
 def _check_sections(document: Document) -> None:
     known = {*SECTIONS, *OTHER_SECTIONS}
+    if document.data is not None and not isinstance(document.data, Mapping):
+        raise document.error(f"expected a mapping of sections, got {str(document.data)[:40]!r}", ())
     for section in document.data or ():
         if section not in known:
             near = nearest(str(section), known)
@@ -60,6 +63,7 @@ def record(section: str, name: str, raw: Mapping[str, Any], document: Document, 
         return _model_record(name, data, provenance, document)
     data.pop("source", None)
     if section == "accelerators":
+        _check_accelerator(data, document, path)
         data = _with_usable_memory(data, found, document, path)
         provenance = Provenance(provenance.default, found)
     noun: Any = validate(NOUNS[section], {**data, "id": name}, document, path)
@@ -67,9 +71,23 @@ def record(section: str, name: str, raw: Mapping[str, Any], document: Document, 
     return Record(_plain(noun), _sources(provenance), document.file)
 
 
+def _check_accelerator(data: Mapping[str, Any], document: Document, path: tuple[str, ...]) -> None:
+    """What a type cannot say: a device has a name, a peak in 16 or 32 bit, a capability of two numbers."""
+    if data.get("name") == "":
+        raise document.error("is empty", (*path, "name"))
+    peaks = data.get("peak_dense")
+    if isinstance(peaks, Mapping) and not set(peaks) & {"bf16", "fp16", "fp32"}:
+        raise document.error("expected at least one of bf16, fp16, fp32", (*path, "peak_dense"))
+    capability = data.get("compute_capability")
+    if capability is not None and not re.fullmatch(r"\d{1,3}(\.\d{1,3})?", str(capability), re.ASCII):
+        raise document.error(f"expected a version such as 9.0, got {str(capability)[:40]!r}", (*path, "compute_capability"))
+
+
 def _model_record(name: str, data: Mapping[str, Any], provenance: Provenance, document: Document) -> Record:
     path = ("models", name)
     entry = validate(ModelEntry, data, document, path)
+    if not entry.config:
+        raise document.error("is empty: expected the fields of a config.json", (*path, "config"))
     lines = {key: line for key in entry.config if (line := document.line((*path, "config", key)))}
     made = Record(_plain(entry), _sources(provenance), document.file, lines)
     model_of_entry(name, made.data, provenance, document.file, lines)  # refuses what no builder can read
@@ -190,9 +208,13 @@ def _overridden(
         kept |= {each: found.get(each, source) for each in names}
     if section == "models":
         config = data.pop("config", {})
+        if not isinstance(config, Mapping):
+            raise document.error("expected a mapping", (*path, "config"))
         kept |= dict.fromkeys(config, source)
         merged = {**below.data, **data, "config": {**below.data["config"], **config}}
         return _model_record(name, merged, Provenance(Source(*default), kept), document)
+    if section == "accelerators":
+        _check_accelerator({**data, "peak_dense": None}, document, path)
     typed = _in_base_units(section, {**data}, document, path)
     merged = {
         **below.data,

@@ -9,9 +9,12 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from llmsizer import __version__
+from llmsizer.cli.command import PlainCommand, PlainGroup
 
 # Each command lives in a module of this package; only the one that is called is imported.
 COMMANDS = {
@@ -33,10 +36,6 @@ COMMANDS = {
 
 def build_app(names: list[str]) -> Any:
     """The application with the named commands."""
-    import typer
-
-    from llmsizer.cli.command import PlainCommand, PlainGroup
-
     app = typer.Typer(
         name="llmsizer",
         cls=PlainGroup,
@@ -47,7 +46,7 @@ def build_app(names: list[str]) -> Any:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
-    app.callback()(_options)
+    app.callback(invoke_without_command=True)(_options)
     for name in names:
         module = import_module(f"llmsizer.cli.{COMMANDS[name]}")
         if hasattr(module, "app"):
@@ -57,7 +56,9 @@ def build_app(names: list[str]) -> Any:
     return app
 
 
-def _options(version: bool = False) -> None:
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the versions of package and catalogs.")] = False,
+) -> None:
     """Capacity planner for LLM inference: what fits, how much of it, and where each number comes from."""
     if version:
         from llmsizer.catalog.package_data import source_hash

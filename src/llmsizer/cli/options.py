@@ -88,6 +88,10 @@ def with_question(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
 def read_speculative(text: str | None) -> dict[str, Any] | None:
     """``draft:llama-3.2-1b:5`` as method, model and tokens."""
     if not text:
@@ -95,8 +99,8 @@ def read_speculative(text: str | None) -> dict[str, Any] | None:
     method, *rest = text.split(":")
     found: dict[str, Any] = {"method": method}
     for part in rest:
-        key = "num_speculative_tokens" if part.isdigit() else "model"
-        found[key] = int(part) if part.isdigit() and len(part) < 10 else part
+        key = "num_speculative_tokens" if _is_number(part) else "model"
+        found[key] = int(part) if _is_number(part) and len(part) < 10 else part
     return found
 
 
@@ -105,7 +109,7 @@ def read_adapters(text: str | None) -> dict[str, Any] | None:
     if not text:
         return None
     count, _, rank = text.lower().partition("x")
-    if not (count.isdigit() and rank.isdigit()):
+    if not (_is_number(count) and _is_number(rank)):
         raise InvalidQuestion(f"--adapters: expected COUNTxRANK, got '{text[:40]}'", "for example: --adapters 4x16")
     return {"count": count, "rank": rank}
 

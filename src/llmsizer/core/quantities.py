@@ -31,45 +31,49 @@ _SMALL = {"m": 1e-3, "u": 1e-6, "µ": 1e-6, "n": 1e-9}
 Dimension: TypeAlias = tuple[tuple[str, int], ...]
 
 
+_BYTE, _SECOND = {"byte": 1}, {"second": 1}
+# Units without a prefix, with their factor to base units and their dimension.
+_PLAIN_UNITS: dict[str, tuple[float, dict[str, int]]] = {
+    "B": (1.0, _BYTE),
+    "byte": (1.0, _BYTE),
+    "bytes": (1.0, _BYTE),
+    "bit": (0.125, _BYTE),
+    "bits": (0.125, _BYTE),
+    "s": (1.0, _SECOND),
+    "second": (1.0, _SECOND),
+    "seconds": (1.0, _SECOND),
+    "min": (60.0, _SECOND),
+    "h": (3600.0, _SECOND),
+    "hour": (3600.0, _SECOND),
+    "day": (86400.0, _SECOND),
+    "month": (365.25 / 12 * 86400.0, _SECOND),
+    "year": (365.25 * 86400.0, _SECOND),
+    "years": (365.25 * 86400.0, _SECOND),
+    "FLOP": (1.0, {"FLOP": 1}),
+    "OP": (1.0, {"FLOP": 1}),
+    "J": (1.0, {"joule": 1}),
+    "joule": (1.0, {"joule": 1}),
+    "Wh": (3600.0, {"joule": 1}),
+    "W": (1.0, {"joule": 1, "second": -1}),
+    "watt": (1.0, {"joule": 1, "second": -1}),
+    "Hz": (1.0, {"second": -1}),
+    "USD": (1.0, {"USD": 1}),
+    "token": (1.0, {"token": 1}),
+    "tokens": (1.0, {"token": 1}),
+    "element": (1.0, {"element": 1}),
+    "elements": (1.0, {"element": 1}),
+    "request": (1.0, {"request": 1}),
+    "requests": (1.0, {"request": 1}),
+    "g": (1.0, {"gram": 1}),
+    "gram": (1.0, {"gram": 1}),
+    "kg": (1e3, {"gram": 1}),
+    "%": (0.01, {}),
+    "1": (1.0, {}),
+}
+
+
 def _unit_table() -> dict[str, tuple[float, dict[str, int]]]:
-    byte, bit = {"byte": 1}, {"byte": 1}
-    table: dict[str, tuple[float, dict[str, int]]] = {
-        "B": (1.0, byte),
-        "byte": (1.0, byte),
-        "bytes": (1.0, byte),
-        "bit": (0.125, bit),
-        "bits": (0.125, bit),
-        "s": (1.0, {"second": 1}),
-        "second": (1.0, {"second": 1}),
-        "seconds": (1.0, {"second": 1}),
-        "min": (60.0, {"second": 1}),
-        "h": (3600.0, {"second": 1}),
-        "hour": (3600.0, {"second": 1}),
-        "day": (86400.0, {"second": 1}),
-        "month": (365.25 / 12 * 86400.0, {"second": 1}),
-        "year": (365.25 * 86400.0, {"second": 1}),
-        "years": (365.25 * 86400.0, {"second": 1}),
-        "FLOP": (1.0, {"FLOP": 1}),
-        "OP": (1.0, {"FLOP": 1}),
-        "J": (1.0, {"joule": 1}),
-        "joule": (1.0, {"joule": 1}),
-        "Wh": (3600.0, {"joule": 1}),
-        "W": (1.0, {"joule": 1, "second": -1}),
-        "watt": (1.0, {"joule": 1, "second": -1}),
-        "Hz": (1.0, {"second": -1}),
-        "USD": (1.0, {"USD": 1}),
-        "token": (1.0, {"token": 1}),
-        "tokens": (1.0, {"token": 1}),
-        "element": (1.0, {"element": 1}),
-        "elements": (1.0, {"element": 1}),
-        "request": (1.0, {"request": 1}),
-        "requests": (1.0, {"request": 1}),
-        "g": (1.0, {"gram": 1}),
-        "gram": (1.0, {"gram": 1}),
-        "kg": (1e3, {"gram": 1}),
-        "%": (0.01, {}),
-        "1": (1.0, {}),
-    }
+    table = dict(_PLAIN_UNITS)
     for unit in ("B", "bit", "FLOP", "OP", "W", "Wh", "Hz", "J"):
         for prefix, factor in _DECIMAL.items():
             table[prefix + unit] = (table[unit][0] * factor, table[unit][1])
@@ -77,7 +81,7 @@ def _unit_table() -> dict[str, tuple[float, dict[str, int]]]:
         for prefix, factor in _BINARY.items():
             table[prefix + unit] = (table[unit][0] * factor, table[unit][1])
     for prefix, factor in _SMALL.items():
-        table[prefix + "s"] = (factor, {"second": 1})
+        table[prefix + "s"] = (factor, _SECOND)
     return table
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llmsizer.core.explain import formula
 from llmsizer.core.quantities import Count, Elements
+from llmsizer.core.units import ONE_ELEMENT
 
 
 @formula(reference="linear algebra: a matrix has rows × columns elements")
@@ -11,9 +12,9 @@ def matrix_elements(in_features: Count, out_features: Count, copies: Count) -> E
     """Elements of ``copies`` equal weight matrices.
 
     >>> matrix_elements(4096, 1024, 1)
-    4194304
+    4194304.0
     """
-    return in_features * out_features * copies
+    return in_features * out_features * copies * ONE_ELEMENT
 
 
 @formula(reference="Vaswani et al. 2017, section 3.2.2: heads are concatenated")

@@ -174,8 +174,7 @@ class SimulationResult:
         import numpy as np
 
         r, (start, end) = self.requests, span
-        seconds = max(end - start, 1e-300)
-        served = sent & (r["result_cached"] == 0)
+        seconds, served = max(end - start, 1e-300), sent & (r["result_cached"] == 0)
         output = float(np.sum(r["output_tokens"][ended])) if tokens is None else float(tokens)
         prompt = float(np.sum(r["input_tokens"][ended]))
         inside = np.clip(np.minimum(r["finished_seconds"], end) - np.maximum(r["sent_seconds"], start), 0, None)
@@ -190,16 +189,10 @@ class SimulationResult:
             input_tokens_per_second=prompt / seconds,
             output_tokens_per_second=output / seconds,
             total_tokens_per_second=(prompt + output) / seconds,
-            ttft=late["ttft"],
-            tpot=late["tpot"],
+            **late,
             itl=self._gaps(start, end) if kind is None else None,
-            e2e=late["e2e"],
-            queue=late["queue"],
             concurrency=float(np.sum(inside)) / seconds,
-            running=load["running"],
-            decoding=load["decoding"],
-            kv_occupancy=load["kv_occupancy"],
-            kv_occupancy_peak=load["kv_occupancy_peak"],
+            **load,
             prefix_hit_rate=float(np.sum(r["cached_tokens"][served])) / prompts if prompts else 0.0,
             preemptions=int(np.sum(r["preemptions"][sent])),
             result_cache_hits=int(np.sum(r["result_cached"][sent])),

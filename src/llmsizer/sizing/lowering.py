@@ -188,7 +188,8 @@ def parameters_by_part(model: Model) -> list[PartCount]:
     for stack in lower(model).inference():
         for operation in stack.operations:
             active = _active_operation(operation, stack)
-            share = plain(active) / plain(operation.elements()) if operation.weights else 0.0
+            elements_of = plain(operation.elements())
+            share = plain(active) / elements_of if elements_of else 0.0
             for weight in operation.weights:
                 elements = plain(weight.elements()) * plain(stack.count)
                 found = totals.setdefault(weight.role.value, [0.0, 0.0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from llmsizer.core.errors import UnsupportedCombination
 from llmsizer.core.quantities import BytesPerElement, FlopPerSecond
 from llmsizer.formulas.storage import bytes_per_value
 from llmsizer.schema.calibration import Curve
@@ -23,7 +24,12 @@ class Precision:
 def sixteen_bit(case: Case) -> str:
     """The 16-bit type products run in on the device: the case's own, or the one the device has."""
     peaks = case.accelerator.peak_dense
-    return next((name for name in (case.dtype, "bf16", "fp16", "fp32") if name in peaks), case.dtype)
+    found = next((name for name in (case.dtype, "bf16", "fp16", "fp32") if name in peaks), None)
+    if found is None:
+        raise UnsupportedCombination(
+            f"{case.accelerator.name} has no peak for products in {case.dtype}", "add one to its peak_dense in a catalog file"
+        )
+    return found
 
 
 def precision(case: Case, stored: NumberFormat) -> Precision:

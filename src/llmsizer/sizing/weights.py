@@ -152,7 +152,7 @@ class WeightSizer:
         return self._known[key][2]
 
     def _parts(self, weight: Weight, group: LayerGroup | None, layers: list[int], count: Count) -> list[Bytes]:
-        shape = whole(weight) if self.parallel is None else rank_shape(weight, self.parallel, self.padding)
+        shape = whole(weight) if self.parallel is None else rank_shape(self._divided(weight), self.parallel, self.padding)
         formats = layer_formats(self.model, self.scheme, weight, group, layers)
         parts = []
         for name, times in formats.items():
@@ -162,6 +162,10 @@ class WeightSizer:
             repeats: Count = count if len(formats) == 1 else times
             parts.append(named(one if plain(repeats) == 1 else bytes_of_copies(one, repeats), weight.name))
         return parts
+
+    def _divided(self, weight: Weight) -> Weight:
+        """GGUF blocks run along the inputs and stay whole: such matrices are divided by outputs."""
+        return replace(weight, split=Split.COLUMN, units=None) if self.scheme.is_gguf and weight.split is Split.ROW else weight
 
     def _format(self, name: str, weight: Weight) -> NumberFormat:
         if name == NATIVE:
