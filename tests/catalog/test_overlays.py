@@ -228,9 +228,9 @@ NODE = "nodes: {my-box: {provider: me, accelerator: %s, accelerators: %s}}\n"
         ("models:\n  me/x:\n    config:\n      model_type: lama", 4, "models.me/x.config.model_type", "llama"),
         (
             "sources: {x: {title: y, tier: certain}}\naccelerators:\n  h100-sxm5-80gb:\n    units: {value: 132, source: x}",
-            4,
-            "accelerators.h100-sxm5-80gb.units",
-            "tier",
+            1,
+            "sources.x.tier",
+            "specified",
         ),
         ("models:\n  me/x: {confg: {}}", 2, "models.me/x", ""),
         (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,8 @@ def _plain(noun: Any) -> dict[str, Any]:
     made = {}
     for item in fields(noun):
         value = getattr(noun, item.name)
-        if item.name in {"id", "provenance"} or value in (None, (), "", False) or value == {}:
+        needed = item.default is MISSING and item.default_factory is MISSING
+        if item.name in {"id", "provenance"} or (not needed and (value in (None, (), "", False) or value == {})):
             continue
         made[item.name] = _plain(value) if is_dataclass(value) else list(value) if isinstance(value, tuple) else value
     return made

@@ -33,5 +33,9 @@ def command(
     if path is not None:
         print(estimate.explain(path, depth))
         return
-    for name, value in flat({"memory": estimate.to_dict()["memory"]}):
+    data = estimate.to_dict()
+    parts = {name: data[name] for name in ("memory", "latency", "throughput", "prefill", "decode") if data.get(name)}
+    for name, value in flat(parts):
+        if "operations" in name or isinstance(value, str):
+            continue
         print(f"{name} = {value:,.10g}" if isinstance(value, (int, float)) else f"{name} = {value}")

@@ -24,7 +24,8 @@ def list_hardware(format_: Format = "table", catalog: CatalogPaths = None) -> No
 
 @app.command("search")
 def search(
-    text: Annotated[str, typer.Argument(help="A part of the name.")], format_: Format = "table", catalog: CatalogPaths = None) -> None:
+    text: Annotated[str, typer.Argument(help="A part of the name.")], format_: Format = "table", catalog: CatalogPaths = None
+) -> None:
     """Lists the devices whose name contains a text."""
     nouns = catalog_of(catalog)
     names = dict.fromkeys(nouns.accelerator(name).id for name in matching(nouns.all_device_names(), text))

@@ -33,7 +33,8 @@ def list_models(format_: Format = "table", catalog: CatalogPaths = None) -> None
 
 @app.command("search")
 def search(
-    text: Annotated[str, typer.Argument(help="A part of the name.")], format_: Format = "table", catalog: CatalogPaths = None) -> None:
+    text: Annotated[str, typer.Argument(help="A part of the name.")], format_: Format = "table", catalog: CatalogPaths = None
+) -> None:
     """Lists the models whose name contains a text."""
     nouns = catalog_of(catalog)
     names = dict.fromkeys(nouns.model(name).id for name in matching(nouns.all_model_names(), text))

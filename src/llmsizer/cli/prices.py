@@ -59,7 +59,11 @@ def list_prices(
 
 @app.command("search")
 def search(
-    text: Annotated[str, typer.Argument(help="A part of the name.")], price_date: PriceDate = None, format_: Format = "table", catalog: CatalogPaths = None) -> None:
+    text: Annotated[str, typer.Argument(help="A part of the name.")],
+    price_date: PriceDate = None,
+    format_: Format = "table",
+    catalog: CatalogPaths = None,
+) -> None:
     """Lists the prices whose instance, provider or device contains a text."""
     nouns = catalog_of(catalog)
     known = offers(nouns)

@@ -63,7 +63,7 @@ def cache_layers(case: Case, stage: Stage) -> list[CacheLayer]:
             found += [_layer(case, shape, stage.count_of(stack), stack.name) for shape in stack.caches]
     if stage.is_last:
         found += [_layer(case, shape, count, name) for shape, count, name in draft_caches(case)]
-    return found
+    return [layer for layer in found if plain(layer.bytes_per_token) or plain(layer.state)]
 
 
 def _layer(case: Case, shape: CacheShape, count: Count, name: str) -> CacheLayer:

@@ -59,7 +59,9 @@ class UniformPool:
 
     @cached_property
     def blocks(self) -> Count:
-        """Whole blocks that fit."""
+        """Whole blocks that fit; none where nothing is cached."""
+        if not self.layers:
+            return 0.0
         return pool_blocks(self.available, self.page, 1)
 
     @cached_property
