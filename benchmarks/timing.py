@@ -34,9 +34,7 @@ class Figure:
         return self.median / self.budget if self.budget else None
 
 
-def figure(
-    name: str, unit: str, samples: list[float], budget: float | None = None, least: float | None = None
-) -> Figure:
+def figure(name: str, unit: str, samples: list[float], budget: float | None = None, least: float | None = None) -> Figure:
     """The figure of some samples; low and high are their quartiles."""
     low, _, high = statistics.quantiles(samples, n=4) if len(samples) > 1 else (samples[0],) * 3
     return Figure(name, unit, statistics.median(samples), low, high, len(samples), budget, least)

@@ -80,9 +80,7 @@ class _Place:
         own = 10 if curve.get("own_kernels") else 0
         return None if near is None else (near + own, int(backend is not None))
 
-    def _made(
-        self, document: Mapping[str, Any], curve: Mapping[str, Any], family: str, format_: str, resembles: bool
-    ) -> Curve:
+    def _made(self, document: Mapping[str, Any], curve: Mapping[str, Any], family: str, format_: str, resembles: bool) -> Curve:
         own = not resembles and (curve.get("device") == self.device or self.device in curve.get("devices", ()))
         tier = curve.get("tier") or ("interpolated" if own else "extrapolated")
         shown = curve.get("shapes_left_out") if own else curve.get("device_left_out") or curve.get("shapes_left_out")

@@ -186,4 +186,3 @@ def _unknown(document: Document, path: KeyPath, value: Any, known: list[str], wh
     near = nearest(str(value), known)
     hint = f"Did you mean: {', '.join(near)}?" if near else f"known: {', '.join(sorted(known)[:30])}"
     return document.error(f"unknown {what} '{str(value)[:60]}'", path, hint)
-

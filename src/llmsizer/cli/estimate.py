@@ -68,8 +68,13 @@ def rendered(estimate: Estimate, near: list[Suggestion], form: str) -> str:
         return as_json(data)
     if form == "csv":
         return as_csv(["key", "value"], flat(data))
-    lines = [*capacity_lines(estimate), *speed_lines(estimate), *cost_lines(estimate),
-             *trouble_lines(estimate, near), *evidence_lines(estimate)]
+    lines = [
+        *capacity_lines(estimate),
+        *speed_lines(estimate),
+        *cost_lines(estimate),
+        *trouble_lines(estimate, near),
+        *evidence_lines(estimate),
+    ]
     notes = [f"Note        {note}" for note in estimate.notes]
     if form == "markdown":
         return "\n\n".join(

@@ -21,7 +21,7 @@ EXAMPLES = """Examples:
 
   llmsizer sweep -m llama-3.1-8b -g h100,l40s -c 1..256:x2
 
-  llmsizer sweep -m llama-3.1-70b -g h200 --tp 1,2,4,8 -q fp8,bf16 --input-tokens 128..8192:log8 -o grid.csv
+  llmsizer sweep -m llama-3.1-70b -g h200 --tp 1,2,4,8 -q fp8,bf16 --input-tokens 128..8192:log8
 
   llmsizer sweep -m qwen3-30b-a3b -g h100 --request-rate 1..20 --plot load.svg
 

@@ -20,8 +20,6 @@ EXAMPLES = """Examples:
 
   llmsizer validate
 
-  llmsizer validate result.json -m llama-3.1-8b -g h100
-
   llmsizer validate --only speed --worst 10 --format markdown
 """
 

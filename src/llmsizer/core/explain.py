@@ -131,8 +131,7 @@ class Formula(Generic[P, R]):
         names, units, unit = self._units or self.units()
         given = args if len(args) == len(names) else self._in_order(names, args, kwargs)
         inputs = {
-            name: _as_value(value, wanted, name, self.__name__)
-            for name, wanted, value in zip(names, units, given, strict=True)
+            name: _as_value(value, wanted, name, self.__name__) for name, wanted, value in zip(names, units, given, strict=True)
         }
         number: Any = self.function(*[value.number for value in inputs.values()])  # type: ignore[call-arg]
         return Value(number, unit, self.__name__, Derivation(self, inputs))

@@ -51,9 +51,7 @@ def normal_quantile(mean: Seconds, deviation: Seconds, score: Count) -> Seconds:
     reference="a uniform rest of a step, an exponential tail of the queue (M/D/1, heavy traffic), then a fixed service",
     validity="steady state; prompts alike in length",
 )
-def first_token_quantile(
-    mean: Seconds, residual: Seconds, queue: Seconds, load: Fraction, share: Fraction
-) -> Seconds:
+def first_token_quantile(mean: Seconds, residual: Seconds, queue: Seconds, load: Fraction, share: Fraction) -> Seconds:
     """Time to first token that a share of the requests stays below.
 
     ``residual`` and ``queue`` are the means contained in ``mean``; ``load`` of the prompts' budget.

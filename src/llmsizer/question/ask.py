@@ -130,7 +130,8 @@ def memory_interval(case: Case, memory: MemoryEstimate) -> tuple[float, float] |
 
 def _length_notes(case: Case, memory: MemoryEstimate) -> list[str]:
     """Says so where the engine would refuse its own default length, and the flag that works."""
-    if case.len_from != "model" or not memory.fits or memory.max_concurrency_at_max_model_len >= 1:
+    fits_whole = memory.max_concurrency_at_max_model_len >= 1 or not memory.kv_bytes_per_token_per_gpu
+    if case.len_from != "model" or not memory.fits or fits_whole:
         return []
     flag = case.engine.flags.get("max_model_len", "max_model_len")
     longest = int(plain(memory.max_context_tokens))

@@ -179,8 +179,8 @@ class SimulationResult:
         prompt = float(np.sum(r["input_tokens"][ended]))
         inside = np.clip(np.minimum(r["finished_seconds"], end) - np.maximum(r["sent_seconds"], start), 0, None)
         prompts = float(np.sum(r["input_tokens"][served]))
-        late = {name: _spread(values[served]) for name, values in self.latencies.items()}
-        load = self._load(start, end)
+        late: dict[str, Any] = {name: _spread(values[served]) for name, values in self.latencies.items()}
+        load: dict[str, Any] = self._load(start, end)
         return Summary(
             requests=int(sent.sum()),
             duration_seconds=end - start,

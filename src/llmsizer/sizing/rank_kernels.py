@@ -166,5 +166,3 @@ class KernelMaker:
         weight = weights[0] if weights else embedding_weight(lowered.embedding)
         name = self._format_name(weight, None, [])
         yield self._matmul("lm_head", [weight], name, None, [], rows_of="logits")
-
-

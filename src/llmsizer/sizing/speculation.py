@@ -89,5 +89,3 @@ class Drafter:
         kernels = [kernel.seconds(load) for kernel in self.kernels if not is_nothing(kernel.amount(load))]
         layer = named(self.case.engine.layer_seconds, "small kernels")
         return seconds_of_layers(total([*kernels, layer], "one draft pass"), passes)
-
-
