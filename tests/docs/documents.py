@@ -7,6 +7,7 @@ import io
 import os
 import re
 import shlex
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,13 @@ def examples(text: str) -> list[Example]:
     return found
 
 
+def _with_links(scratch: Path) -> Path:
+    """The folder with links to what lies in the repository's top folder: examples read there and write here."""
+    for entry in TOP.iterdir():
+        (scratch / entry.name).symlink_to(entry)
+    return scratch
+
+
 def run(command: str) -> list[str]:
     """The lines that a ``llmsizer …`` command prints on an 80-column terminal, in the repository's top folder."""
     from llmsizer.cli.main import run as run_line
@@ -66,7 +74,8 @@ def run(command: str) -> list[str]:
         raise ValueError(f"not a llmsizer command: {command}")
     out = io.StringIO()
     with (
-        contextlib.chdir(TOP),
+        tempfile.TemporaryDirectory() as scratch,
+        contextlib.chdir(_with_links(Path(scratch))),
         mock.patch.dict(os.environ, {"COLUMNS": COLUMNS}),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(out),
