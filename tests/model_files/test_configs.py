@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,67 @@ def test_a_folder_of_gguf_files_says_so(tmp_path: Path):
 def test_the_quantization_of_a_checkpoint_is_read(config_in: IN):
     folder = config_in(quantization_config={"quant_method": "gptq", "bits": 4, "group_size": 128, "desc_act": True})
     assert model_from_path(folder)[0].native_quantization == "gptq-4bit-g128"
+
+
+MLX = {"group_size": 64, "bits": 4}
+
+
+@pytest.mark.parametrize(
+    ("changes", "scheme"),
+    [({"quantization": MLX}, "mlx-4bit-g64"), ({"quantization": MLX, "quantization_config": MLX}, "mlx-4bit-g64"),
+     ({"quantization": {"group_size": 32, "bits": 4, "mode": "mxfp4"}}, "mlx-mxfp4")],
+)  # fmt: skip
+def test_mlx_names_no_method(config_in: IN, changes: dict[str, Any], scheme: str):
+    folder = config_in(**changes)
+    write_safetensors(folder / "model.safetensors", {"w": ("U32", [4096])}, bits=32)
+    assert model_from_path(folder)[0].native_quantization == scheme
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "scheme"),
+    [("hf_quant_config.json", {"producer": {}, "quantization": {"quant_algo": "NVFP4"}}, "nvfp4"),
+     ("quantize_config.json", {"bits": 4, "group_size": 128, "desc_act": True}, "gptq-4bit-g128"),
+     ("quant_config.json", {"w_bit": 4, "q_group_size": 128, "zero_point": True}, "awq-4bit-g128")],
+)  # fmt: skip
+def test_a_file_beside_tells_the_quantization(config_in: IN, file: str, content: dict[str, Any], scheme: str):
+    folder = config_in()
+    assert model_from_path(folder)[0].native_quantization == "bf16"
+    (folder / file).write_text(json.dumps(content))
+    for path in (folder, folder / "config.json"):
+        model, _ = model_from_path(path)
+        assert model.native_quantization == scheme
+        assert file in model.notes
+    (folder / file).write_text("[]")
+    refused_by(folder, file)
+
+
+def refused_by(folder: Path, file: str) -> None:
+    with pytest.raises(CatalogError, match=file):
+        model_from_path(folder)
+
+
+@pytest.mark.parametrize("name", ["m.gguf", "model.safetensors", "config.json"])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, name: str):
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    assert "not a regular file" in refused(tmp_path / name).message
+
+
+def test_a_header_that_would_fill_the_memory_is_refused(config_in: IN):
+    body = b'{"a":[' + b"[]," * 3_000_000 + b"[]]}"
+    file = config_in() / "model.safetensors"
+    file.write_bytes(len(body).to_bytes(8, "little") + body)
+    assert "more than 3,000,000 entries" in refused(file).message
+
+
+def test_heads_that_do_not_divide_the_width_are_refused(tmp_path: Path, catalog: llmsizer.Catalog):
+    for name, part in (("openai/whisper-large-v3", None), ("google/gemma-3-27b-it", "vision_config")):
+        config = json.loads(json.dumps(catalog.records["models"][name].data["config"]))
+        (config[part] if part else config)["num_attention_heads"] = 10**6
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        with pytest.raises(CatalogError, match="1000000 heads do not divide"):
+            model_from_path(tmp_path)
 
 
 def test_headers_count_the_parameters(config_in: IN):

@@ -34,12 +34,7 @@ def overlaid(text: str, folder: Path) -> llmsizer.Catalog:
     return llmsizer.load_catalog(file)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["meta-llama/Llama-3.1-8B", "deepseek-ai/DeepSeek-V3", "Qwen/Qwen3-Next-80B-A3B-Instruct", "google/gemma-3-27b-it",
-     "meta-llama/Llama-3.2-11B-Vision", "nvidia/Nemotron-H-8B-Base-8K", "google/gemma-3n-E4B", "openai/gpt-oss-120b",
-     "openai/whisper-large-v3", "tiiuae/falcon-7b"],
-)  # fmt: skip
+@pytest.mark.parametrize("name", llmsizer.load_catalog().names("models"))
 def test_an_imported_model_comes_back(name: str, catalog: llmsizer.Catalog, tmp_path: Path):
     known = catalog.model(name)
     (tmp_path / "config.json").write_text(json.dumps(dict(catalog.records["models"][name].data["config"])))
@@ -77,6 +72,23 @@ def test_headers_confirm_or_question_the_entry(config_in: IN, catalog: llmsizer.
     text = entry_text(import_source(str(folder), catalog), "a/b", "a folder", TODAY)
     assert "+10" in text
     assert "unexplained: 10" in text
+
+
+@pytest.mark.parametrize(
+    ("total", "said"),
+    [({"total_parameters": 86_848, "total_size": 173_696}, "the same number"), ({"total_size": 173_696}, "the same number"),
+     ({"total_parameters": 86_858, "total_size": 173_716}, "+10"), ({"total_size": 173_716}, "take 173,716 bytes"),
+     ({"total_size": "many"}, "no safetensors headers")],
+)  # fmt: skip
+def test_the_totals_of_an_index_are_held_against_the_entry(
+    total: dict[str, Any], said: str, config_in: IN, catalog: llmsizer.Catalog
+):
+    folder = config_in()
+    index = {"metadata": total, "weight_map": {"w": "model-1.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    text = entry_text(import_source(str(folder), catalog), "a/b", "a folder", TODAY)
+    assert said in text
+    assert ("unverified:" in text) == (said != "the same number")
 
 
 @pytest.mark.parametrize("name", ["qwen3moe", "deepseek2", "nemotron_h"])
@@ -117,6 +129,8 @@ class Mirror(BaseHTTPRequestHandler):
             "weight_map": {"w": "model-1.safetensors"},
         },
         "/org/single/resolve/main/config.json": CONFIG,
+        "/org/modelopt/resolve/main/config.json": CONFIG,
+        "/org/modelopt/resolve/main/hf_quant_config.json": {"quantization": {"quant_algo": "FP8"}},
         "/org/empty/resolve/main/README.md": {},
     }
 
@@ -163,6 +177,10 @@ def test_a_hub_model_is_imported_from_a_mirror(mirror: str, catalog: llmsizer.Ca
         source = import_source(name, catalog)
         assert source.name == name
         assert source.config["hidden_size"] == 64
+
+
+def test_the_hub_is_asked_how_weights_are_quantized(mirror: str, catalog: llmsizer.Catalog):
+    assert import_source("org/modelopt", catalog).model().native_quantization == "fp8"
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,14 @@ def test_zeros_are_stored_unless_two_of_four():
     assert weights(transform="prune:2:4", quantization="fp8") < 0.72 * weights(quantization="fp8")
 
 
+def test_what_a_transform_saves_is_noted():
+    def notes(spec: str) -> str:
+        return " ".join(llmsizer.estimate("llama-3.1-8b", "h100", transform=spec).to_dict()["notes"])
+
+    assert "no effect on memory or speed" in notes("prune:unstructured:0.5")
+    assert "timed as dense" in notes("prune:2:4 + distill:depth=0.5")
+
+
 def test_transforms_join():
     assert weights(transform="prune:2:4 + distill:depth=0.5") < weights(transform="distill:depth=0.5") < weights()
 
@@ -114,6 +122,13 @@ def test_an_impossible_transform_is_refused(name: str, spec: str, catalog: llmsi
 def test_gguf_has_no_sparse_matrices():
     with pytest.raises(UnsupportedCombination, match="GGUF"):
         llmsizer.estimate("llama-3.1-8b", "h100", engine="llama.cpp", quantization="Q4_K_M", transform="prune:2:4")
+
+
+def test_a_device_without_sparse_units_is_told():
+    for device in ("v100", "mi300x"):
+        with pytest.raises(UnsupportedCombination, match="2:4 matrices are known") as caught:
+            llmsizer.estimate("llama-3.1-8b", device, transform="prune:2:4")
+        assert "prune:unstructured" in caught.value.hint
 
 
 PARTS = st.sampled_from(["heads", "ffn", "experts", "layers"])

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from llmsizer.catalog.model_files import ModelSource, model_source
+from llmsizer.catalog.model_files import QUANTIZATION_FILES, ModelSource, config_file, is_quantized, model_source
 from llmsizer.core.errors import InvalidQuestion, UnsupportedCombination, shortened
 
 INDEX = "model.safetensors.index.json"
@@ -17,16 +17,20 @@ _ID = re.compile(r"[A-Za-z0-9][\w.\-]{0,95}/[A-Za-z0-9][\w.\-]{0,95}")
 
 
 def downloaded(name: str) -> ModelSource:
-    """The config.json (and safetensors index) of ``org/name``, from the Hub or its mirror ``HF_ENDPOINT``.
+    """The config.json (or a file beside it that tells the quantization, and the safetensors index) of
+    ``org/name``, from the Hub or its mirror ``HF_ENDPOINT``.
 
     Raises UnsupportedCombination when the Hub cannot be asked or will not answer, InvalidQuestion for
     a text that is no Hub id.
     """
     if not _ID.fullmatch(name) or ".." in name:
-        raise InvalidQuestion(f"'{shortened(name)}' is neither a path nor a Hub id (org/name)", LOCAL)
+        raise InvalidQuestion(f"'{shortened(name)}' is neither a path (./name) nor a Hub id (org/name)", LOCAL)
     config = _fetched(name, "config.json")
     assert config is not None
     _fetched(name, INDEX, required=False)
+    if not is_quantized(config_file(config)[0]):
+        for file in QUANTIZATION_FILES:
+            _fetched(name, file, required=False)
     source = model_source(config.parent)
     return ModelSource(
         name=name, file=source.file, config=source.config, lines=source.lines, stored=source.stored, notes=source.notes

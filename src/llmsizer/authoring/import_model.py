@@ -10,6 +10,7 @@ from typing import Any
 
 from llmsizer.catalog.architectures import TEXT_CONFIGS
 from llmsizer.catalog.catalog import Catalog
+from llmsizer.catalog.formats import number_formats
 from llmsizer.catalog.model_files import ModelSource, expanded, is_model_path, model_source
 from llmsizer.catalog.models import model_of_entry
 from llmsizer.core.errors import InvalidQuestion, LlmsizerError
@@ -107,15 +108,26 @@ def _counted(model: Model) -> tuple[int, int]:
     return round(plain(total_parameters(model))), round(plain(mtp_parameters(model)))
 
 
-def _confirmed(source: ModelSource, model: Model) -> bool:
-    stored = source.stored.parameters if source.stored is not None else None
+def _stored(source: ModelSource, model: Model) -> int | None:
+    """The parameters that the safetensors files hold; from an index that states only its bytes, those
+    bytes make of a checkpoint in one type (where they are another number, types may be mixed: unknown)."""
+    stored = source.stored
+    if stored is None or stored.parameters is not None or stored.bytes is None:
+        return stored.parameters if stored is not None else None
     own, further = _counted(model)
-    return stored is not None and stored in {own, own + further}
+    each = plain(number_formats()[model.torch_dtype].bits) / 8
+    plainly = model.native_quantization == model.torch_dtype
+    return next((count for count in (own, own + further) if plainly and count * each == stored.bytes), None)
+
+
+def _confirmed(source: ModelSource, model: Model) -> bool:
+    own, further = _counted(model)
+    return _stored(source, model) in {own, own + further}
 
 
 def _checks(source: ModelSource, model: Model) -> dict[str, Any]:
     """The stored number of parameters, as a check that the code must reproduce, where it does."""
-    stored = source.stored.parameters if source.stored is not None else None
+    stored = _stored(source, model)
     if stored is None:
         return {}
     own, further = _counted(model)
@@ -134,13 +146,15 @@ def _heading(source: ModelSource, model: Model) -> list[str]:
         "# Written by `llmsizer import`: review it, then move the entry into a catalog file of yours.",
         f"# {own:,} parameters, family {model.model_type}, stored as {model.native_quantization}.",
     ]
-    stored = source.stored.parameters if source.stored is not None else None
+    stored = _stored(source, model)
     if stored is None:
         lines.append("# Unverified: no safetensors headers confirm the number of parameters.")
+        if source.stored is not None and source.stored.bytes is not None:
+            lines.append(f"# The safetensors files take {source.stored.bytes:,} bytes.")
     elif _confirmed(source, model):
-        lines.append("# The safetensors headers hold the same number of parameters.")
+        lines.append("# The safetensors files hold the same number of parameters.")
     else:
-        lines.append(f"# Unverified: the headers hold {stored:,} elements, {stored - own:+,} beside these (see `checks`).")
+        lines.append(f"# Unverified: the safetensors files hold {stored:,} elements, {stored - own:+,} (see `checks`).")
     return [*lines, *(f"# {note}" for note in source.notes)]
 
 

@@ -65,6 +65,13 @@ class Config:
             raise self.error(key, f"expected a whole number from {least} to {most}, got {_brief(found)}")
         return found
 
+    def head_width(self, heads: int) -> int:
+        """Each head's share of ``hidden_size``; an error where they do not divide it."""
+        hidden = self.integer("hidden_size")
+        if hidden % heads:
+            raise self.error("hidden_size", f"{heads} heads do not divide {hidden} (and there is no head_dim)")
+        return hidden // heads
+
     def optional(self, key: str, least: int = 1, most: int = LARGEST) -> int | None:
         """A whole number or None when the key is absent, null or (where 0 is too little) 0."""
         found = self.data.get(key)

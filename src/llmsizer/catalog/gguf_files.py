@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmsizer.catalog.json_files import regular_size
 from llmsizer.core.errors import CatalogError, UnsupportedCombination, shortened
 
 MAGIC = b"GGUF"
@@ -108,6 +109,7 @@ def _damaged(path: Path, what: str) -> CatalogError:
 
 def _head(path: Path, kinds: Mapping[int, tuple[str, int, int]]) -> GgufFile:
     try:
+        regular_size(path)
         with path.open("rb") as file:
             if file.read(4) != MAGIC:
                 raise _damaged(path, "does not begin with 'GGUF'")

@@ -179,7 +179,7 @@ def grouped_query(traits: Traits, kind: str) -> GroupedQuery:
     config = traits.config
     heads = config.integer("num_attention_heads")
     key_value_heads = _key_value_heads(traits, heads)
-    head_dim = config.optional("head_dim") or _head_dim(config, heads)
+    head_dim = config.optional("head_dim") or config.head_width(heads)
     global_rule = traits.values.get("global_attention")
     k_eq_v = False
     if global_rule and kind == "full_attention":
@@ -196,13 +196,6 @@ def grouped_query(traits: Traits, kind: str) -> GroupedQuery:
         sliding_window=window if kind == "sliding_attention" else None,
         attention_chunk_size=window if kind == "chunked_attention" else None,
     )  # fmt: skip
-
-
-def _head_dim(config: Config, heads: int) -> int:
-    hidden = config.integer("hidden_size")
-    if hidden % heads:
-        raise config.error("head_dim", f"is missing, and {heads} heads do not divide hidden_size {hidden}")
-    return hidden // heads
 
 
 def _key_value_heads(traits: Traits, heads: int) -> int:
@@ -272,7 +265,7 @@ def _kimi_delta(traits: Traits) -> KimiDelta:
 
 def _lightning(traits: Traits) -> Lightning:
     heads = traits.config.integer("num_attention_heads")
-    head_dim = traits.config.optional("head_dim") or _head_dim(traits.config, heads)
+    head_dim = traits.config.optional("head_dim") or traits.config.head_width(heads)
     return Lightning(num_attention_heads=heads, head_dim=head_dim)
 
 

@@ -13,9 +13,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from llmsizer.catalog.architectures import TEXT_CONFIGS
 from llmsizer.catalog.json_files import json_file
 from llmsizer.catalog.models import model_of_entry
 from llmsizer.catalog.paths import is_model_path
+from llmsizer.catalog.quantization_config import QUANTIZATION_KEYS
 from llmsizer.catalog.safetensors_files import MOST_SHARDS, Stored, stored_in_file, stored_in_folder, stored_in_index
 from llmsizer.core.errors import CatalogError, shortened
 from llmsizer.core.explain import Provenance, Source
@@ -24,6 +26,8 @@ from llmsizer.schema.number_format import QuantizationScheme
 
 LARGEST_CONFIG = 8 * 2**20
 __all__ = ["ModelSource", "expanded", "is_model_path", "model_from_path", "model_source"]
+# Where older tools say how they quantized, beside a config.json that does not.
+QUANTIZATION_FILES = {"hf_quant_config.json": "modelopt", "quantize_config.json": "gptq", "quant_config.json": "awq"}
 _HUB_CACHE = re.compile(r"^models--([^/]+?)--([^/]+)$")
 
 
@@ -77,7 +81,7 @@ def _stamp(path: Path) -> object:
     """What changes when a model's files change: their sizes and times."""
     folder = path if path.is_dir() else path.parent
     kind = "*.gguf" if path.suffix.lower() == ".gguf" else "*.safetensors*"
-    beside = [folder / "config.json", *sorted(folder.glob(kind))[:MOST_SHARDS]]
+    beside = [folder / "config.json", *(folder / name for name in QUANTIZATION_FILES), *sorted(folder.glob(kind))[:MOST_SHARDS]]
     stats = [(file.name, file.stat()) for file in (path, *beside) if file.exists()]
     return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
 
@@ -106,8 +110,7 @@ def model_source(path: Path) -> ModelSource:
         from llmsizer.catalog.gguf_models import gguf_source
 
         return gguf_source(path)
-    config, lines = config_file(path)
-    return ModelSource(name=model_name(path), file=path, config=config, lines=lines)
+    return _with_stored(path, None)
 
 
 def _folder(folder: Path) -> ModelSource:
@@ -131,18 +134,38 @@ def _beside(path: Path, stored: Stored) -> ModelSource:
 
 def _with_stored(file: Path, stored: Stored | None) -> ModelSource:
     config, lines = config_file(file)
+    config, notes = _with_quantization(config, file.parent)
     if stored is None:
-        return ModelSource(name=model_name(file), file=file, config=config, lines=lines)
+        return ModelSource(name=model_name(file), file=file, config=config, lines=lines, notes=notes)
     if stored.dtype is not None and not (config.get("torch_dtype") or config.get("dtype")):
         inner = config.get("text_config")
         if not (isinstance(inner, Mapping) and (inner.get("torch_dtype") or inner.get("dtype"))):
             config = {**config, "torch_dtype": stored.dtype}
-    if stored.quantized is not None and not (config.get("quantization_config") or config.get("compression_config")):
+    if stored.quantized is not None and not is_quantized(config):
         raise CatalogError(
             f"is missing, but most weights are stored as {stored.quantized}", file=str(file), field="quantization_config",
             hint="Expected a quantization_config that says how the weights are scaled.",
         )  # fmt: skip
-    return ModelSource(name=model_name(file), file=file, config=config, lines=lines, stored=stored)
+    return ModelSource(name=model_name(file), file=file, config=config, lines=lines, stored=stored, notes=notes)
+
+
+def is_quantized(config: Mapping[str, Any]) -> bool:
+    """Whether a config says how its weights are quantized, under any of the keys it may use."""
+    inner = [config[key] for key in TEXT_CONFIGS if isinstance(config.get(key), Mapping)]
+    return any(part.get(key) for part in (config, *inner) for key in QUANTIZATION_KEYS)
+
+
+def _with_quantization(config: dict[str, Any], folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The config with the quantization that a file beside it tells, and a note that says so."""
+    for name, method in QUANTIZATION_FILES.items():
+        if is_quantized(config) or not (folder / name).is_file():
+            continue
+        data, _ = json_file(folder / name, LARGEST_CONFIG)
+        if not isinstance(data, dict):
+            raise CatalogError("expected a mapping", file=str(folder / name), line=1)
+        said = {**data, "quant_method": data.get("quant_method") or method}
+        return {**config, "quantization_config": said}, (f"quantization read from {name}",)
+    return config, ()
 
 
 def model_name(file: Path) -> str:

@@ -6,16 +6,21 @@ from collections.abc import Callable, Mapping
 
 from llmsizer.catalog.config_reader import Config
 
+# The last is MLX's own key; ModelOpt's files use it for an inner mapping.
+QUANTIZATION_KEYS = ("quantization_config", "compression_config", "quantization")
+
 
 def native_scheme(config: Config, unquantized: str) -> str:
     """The scheme id of a checkpoint; its plain 16- or 32-bit type when nothing is quantized.
 
     Raises CatalogError for a quantization method or shape that no scheme describes.
     """
-    quantization = config.mapping("quantization_config") or config.mapping("compression_config")
-    if quantization is None:
+    quantization = next((found for key in QUANTIZATION_KEYS if (found := config.mapping(key)) is not None), None)
+    if quantization is None or not quantization.data:
         return unquantized
     method = quantization.text("quant_method").lower()
+    if not method and quantization.has("bits") and quantization.has("group_size"):
+        method = "mlx"  # MLX names no method
     reader = _METHODS.get(method)
     if reader is None:
         raise quantization.error("quant_method", f"'{method[:40]}' is not known", f"known: {', '.join(sorted(_METHODS))}")
@@ -72,7 +77,9 @@ def _modelopt(config: Config) -> str:
 
 
 def _mlx(config: Config) -> str:
-    bits, group = config.integer("bits", most=16), config.integer("group_size", 64)
+    bits, group, mode = config.integer("bits", most=16), config.integer("group_size", 64), config.text("mode", "affine")
+    if mode != "affine":
+        return _known(config, f"mlx-{mode.lower()[:20]}", "mode")
     return _known(config, f"mlx-{bits}bit-g{group}", "bits")
 
 

@@ -5,7 +5,6 @@ A file begins with the header's length (8 bytes, little-endian) and the header a
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from llmsizer.catalog.json_files import json_file
+from llmsizer.catalog.json_files import json_file, parsed, regular_size
 from llmsizer.core.errors import CatalogError, shortened
 
 LARGEST_HEADER = 100_000_000  # the format's own limit
@@ -42,8 +41,8 @@ class StoredTensor:
 class Stored:
     """What the headers (or the index) of a checkpoint say.
 
-    ``parameters``: elements of all tensors, None where packed values hide them or only an index is
-    there; ``bytes``: of all tensors; ``dtype``: the 16- or 32-bit type of most of them;
+    ``parameters``: elements of all tensors, None where packed values hide them or an index that stands
+    alone does not tell; ``bytes``: of all tensors; ``dtype``: the 16- or 32-bit type of most of them;
     ``quantized``: the type of most bytes when that is none of these.
     """
 
@@ -82,19 +81,28 @@ def stored_in_index(path: Path) -> Stored:
     shards = [path.parent / name for name in names]
     there = [shard for shard in shards if shard.is_file()]
     if not there:
-        metadata = data.get("metadata")
-        size = metadata.get("total_size") if isinstance(metadata, Mapping) else None
-        return Stored(bytes=int(size) if isinstance(size, (int, float)) and 0 <= size < 1e16 else None)
+        return _stated(data.get("metadata"))
     if len(there) < len(shards):
         missing = next(shard.name for shard in shards if shard not in there)
         raise CatalogError(f"lacks {len(shards) - len(there)} of its {len(shards)} files, such as {missing}", file=str(path))
     return summary(tensor for shard in shards for tensor in header(shard))
 
 
+def _stated(metadata: Any) -> Stored:
+    """The totals of an index without its files; parameters only where 2 or 4 bytes hold each."""
+    totals = metadata if isinstance(metadata, Mapping) else {}
+    size, parameters = (
+        int(found) if isinstance(found, (int, float)) and 0 < found < 1e16 else None
+        for found in (totals.get("total_size"), totals.get("total_parameters"))
+    )
+    plain = size is not None and parameters is not None and size in {2 * parameters, 4 * parameters}
+    return Stored(bytes=size, parameters=parameters if plain else None)
+
+
 def header(path: Path) -> list[StoredTensor]:
     """The tensors of a safetensors file. Raises CatalogError when it is truncated or no such file."""
     try:
-        size = path.stat().st_size
+        size = regular_size(path)
         with path.open("rb") as file:
             start = file.read(8)
             length = int.from_bytes(start, "little")
@@ -102,10 +110,10 @@ def header(path: Path) -> list[StoredTensor]:
                 raise _damaged(path, f"states a header of {length:,} bytes in a file of {size:,}")
             if length > LARGEST_HEADER:
                 raise _damaged(path, f"states a header of {length:,} bytes, more than the format allows")
-            data = json.loads(file.read(length))
+            data = parsed(file.read(length), path)
     except OSError as error:
         raise CatalogError(f"cannot be read: {error.strerror}", file=str(path)) from None
-    except (ValueError, RecursionError):
+    except ValueError:
         raise _damaged(path, "has a header that is not JSON") from None
     if not isinstance(data, dict):
         raise _damaged(path, "has a header that is not a mapping")

@@ -150,7 +150,7 @@ def _mllama_fields(traits: Traits) -> dict[str, Any]:
     )  # fmt: skip
     tower = Tower(
         name="Mllama vision", hidden_size=width, intermediate_size=vision.integer("intermediate_size"),
-        num_layers=vision.integer("num_hidden_layers"), num_heads=heads, head_dim=width // heads, gated=False,
+        num_layers=vision.integer("num_hidden_layers"), num_heads=heads, head_dim=vision.head_width(heads), gated=False,
         bias=False, mlp_bias=True, norm_vectors=4, parts=parts, patches=patches * tiles,
     )  # fmt: skip
     gated = replace(
@@ -168,9 +168,9 @@ def whisper_plans(traits: Traits) -> list[LayerPlan]:
 
 
 def _whisper_attention(config: Config) -> GroupedQuery:
-    heads, hidden = config.integer("num_attention_heads"), config.integer("hidden_size")
+    heads = config.integer("num_attention_heads")
     return GroupedQuery(
-        num_attention_heads=heads, num_key_value_heads=heads, head_dim=hidden // heads, qkv_bias=True,
+        num_attention_heads=heads, num_key_value_heads=heads, head_dim=config.head_width(heads), qkv_bias=True,
         output_bias=True, key_bias=False,
     )  # fmt: skip
 
@@ -187,7 +187,7 @@ def _whisper_fields(traits: Traits) -> dict[str, Any]:
     )
     encoder = Tower(
         name="Whisper encoder", hidden_size=hidden, intermediate_size=config.integer("intermediate_size"),
-        num_layers=config.integer("encoder_layers"), num_heads=heads, head_dim=hidden // heads, gated=False,
+        num_layers=config.integer("encoder_layers"), num_heads=heads, head_dim=config.head_width(heads), gated=False,
         bias=True, mlp_bias=True, norm_vectors=4, key_bias=False, parts=parts, patches=positions,
         image_tokens=positions,
     )  # fmt: skip

@@ -48,7 +48,7 @@ def _siglip(vision: Config, hidden: int) -> Tower:
     )
     return Tower(
         name="SigLIP", hidden_size=width, intermediate_size=vision.integer("intermediate_size"),
-        num_layers=_layers(vision), num_heads=heads, head_dim=width // heads, gated=False, bias=True,
+        num_layers=_layers(vision), num_heads=heads, head_dim=vision.head_width(heads), gated=False, bias=True,
         mlp_bias=True, norm_vectors=4, parts=parts, patches=_grid(vision),
         image_tokens=vision.integer("mm_tokens_per_image", 256),
     )  # fmt: skip
@@ -66,7 +66,7 @@ def _pixtral(vision: Config, hidden: int) -> Tower:
     )
     return Tower(
         name="Pixtral", hidden_size=width, intermediate_size=vision.integer("intermediate_size"),
-        num_layers=_layers(vision), num_heads=heads, head_dim=width // heads, gated=True, bias=False,
+        num_layers=_layers(vision), num_heads=heads, head_dim=vision.head_width(heads), gated=True, bias=False,
         mlp_bias=False, norm_vectors=2, parts=parts, patches=_grid(vision),
         image_tokens=_grid(vision) // (merge * merge),
     )  # fmt: skip
@@ -83,7 +83,7 @@ def _qwen2_5_vl(vision: Config, hidden: int) -> Tower:
     )
     return Tower(
         name="Qwen2.5-VL", hidden_size=width, intermediate_size=vision.integer("intermediate_size"),
-        num_layers=_layers(vision, "depth"), num_heads=heads, head_dim=width // heads, gated=True, bias=True,
+        num_layers=_layers(vision, "depth"), num_heads=heads, head_dim=vision.head_width(heads), gated=True, bias=True,
         mlp_bias=True, norm_vectors=2, parts=parts,
     )  # fmt: skip
 
@@ -107,7 +107,7 @@ def _qwen3_vl(vision: Config, hidden: int) -> Tower:
         ]
     return Tower(
         name="Qwen3-VL", hidden_size=width, intermediate_size=vision.integer("intermediate_size"),
-        num_layers=_layers(vision, "depth"), num_heads=heads, head_dim=width // heads, gated=False, bias=True,
+        num_layers=_layers(vision, "depth"), num_heads=heads, head_dim=vision.head_width(heads), gated=False, bias=True,
         mlp_bias=True, norm_vectors=4, parts=tuple(parts),
     )  # fmt: skip
 
@@ -125,7 +125,7 @@ def _llama4(vision: Config, hidden: int) -> Tower:
     )
     return Tower(
         name="Llama 4 vision", hidden_size=width, intermediate_size=vision.integer("intermediate_size"),
-        num_layers=_layers(vision), num_heads=heads, head_dim=width // heads, gated=False, bias=True,
+        num_layers=_layers(vision), num_heads=heads, head_dim=vision.head_width(heads), gated=False, bias=True,
         mlp_bias=True, norm_vectors=4, parts=parts, patches=_grid(vision) + 1, image_tokens=_grid(vision) // 4,
     )  # fmt: skip
 

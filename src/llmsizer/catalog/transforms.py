@@ -17,11 +17,14 @@ from llmsizer.blocks.attention import Attention, GroupedQuery, Latent
 from llmsizer.blocks.feed_forward import Dense, FeedForward, MixtureOfExperts
 from llmsizer.core.errors import InvalidQuestion, UnsupportedCombination, nearest, shortened
 from llmsizer.core.explain import plain
+from llmsizer.schema.accelerator import Accelerator
 from llmsizer.schema.model import Checks, LayerGroup, Model
 from llmsizer.schema.number_format import NumberFormat, QuantizationScheme
 
 FORMS = "prune:unstructured:0.5, prune:2:4, prune:structured:heads=0.25,ffn=0.25 or distill:width=0.5,depth=0.5"
 SPARSE = "prune:2:4"
+# The first compute capability with sparse tensor cores (NVIDIA A100 Tensor Core GPU Architecture, 2020).
+SPARSE_CAPABILITY = (8, 0)
 MOST_SPECS = 8
 # Widths of matrices that kernels like; a pruned width keeps the alignment that the full one has.
 ALIGNMENTS = (128, 64, 16, 8)
@@ -264,6 +267,16 @@ def _shallower(model: Model, depth: float) -> dict[str, Any]:
 def _unpublished(model: Model) -> dict[str, Any]:
     """A variant is no published checkpoint: it is stored in its own 16- or 32-bit type."""
     return {"native_quantization": model.torch_dtype, "tied_head_stored": False}
+
+
+def check_sparse(text: str, accelerator: Accelerator) -> None:
+    """Raises UnsupportedCombination for a 2:4 transform on a device that has no units for such matrices."""
+    capability = accelerator.capability()
+    if SPARSE in specs_of(text) and (capability is None or capability < SPARSE_CAPABILITY):
+        raise UnsupportedCombination(
+            f"--transform {SPARSE}: no kernels of 2:4 matrices are known for {accelerator.name}",
+            "prune:unstructured:0.5 answers for the same zeros stored dense",
+        )
 
 
 @lru_cache(maxsize=128)

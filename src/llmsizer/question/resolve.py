@@ -47,11 +47,11 @@ def resolve(words: Words, catalog: Catalog) -> Resolved:
     notes: list[str] = []
     accelerator = _accelerator(words, catalog)
     engine = _engine(words, catalog, accelerator, notes)
-    model, file_scheme = _model(words, catalog)
+    model, file_scheme = _model(words, catalog, notes)
     scheme = file_scheme if words.quantization is None and file_scheme else _scheme(words, model, engine, catalog, notes)
     _check_support(model, scheme, engine)
     dtype = _dtype(words, model, scheme, accelerator, notes)
-    scheme = _sparse(words, scheme, dtype)
+    scheme = _sparse(words, scheme, dtype, accelerator)
     parallel = _parallel(words)
     check_split(model, parallel)
     keys, values = _cache_formats(words, engine, dtype, scheme, notes)
@@ -112,13 +112,17 @@ def _covers(profile: EngineProfile, accelerator: Accelerator) -> bool:
     return "*" in profile.vendors or accelerator.vendor in profile.vendors
 
 
-def _model(words: Words, catalog: Catalog) -> tuple[Model, QuantizationScheme | None]:
+def _model(words: Words, catalog: Catalog, notes: list[str]) -> tuple[Model, QuantizationScheme | None]:
     model, file_scheme = _named_model(words, catalog)
+    if model.notes and not isinstance(words.model, Model) and catalog.model_id(str(words.model)) is None:
+        notes.append(f"model: {model.notes}")
     if not words.transform:
         return model, file_scheme
     from llmsizer.catalog.transforms import transformed
 
-    return transformed(model, str(words.transform)), None  # a variant is not stored as the file is
+    variant = transformed(model, str(words.transform))
+    notes.append(f"transform: {variant.notes.removeprefix(model.notes).strip()}")
+    return variant, None  # a variant is not stored as the file is
 
 
 def _named_model(words: Words, catalog: Catalog) -> tuple[Model, QuantizationScheme | None]:
@@ -134,12 +138,14 @@ def _named_model(words: Words, catalog: Catalog) -> tuple[Model, QuantizationSch
     return catalog.model(text), None
 
 
-def _sparse(words: Words, scheme: QuantizationScheme, dtype: str) -> QuantizationScheme:
+def _sparse(words: Words, scheme: QuantizationScheme, dtype: str, accelerator: Accelerator) -> QuantizationScheme:
     if not words.transform:
         return scheme
-    from llmsizer.catalog.transforms import sparse_scheme
+    from llmsizer.catalog.transforms import check_sparse, sparse_scheme
 
-    return sparse_scheme(scheme, str(words.transform), number_formats()[dtype])
+    sparse = sparse_scheme(scheme, str(words.transform), number_formats()[dtype])
+    check_sparse(str(words.transform), accelerator)
+    return sparse
 
 
 def _scheme(words: Words, model: Model, engine: EngineProfile, catalog: Catalog, notes: list[str]) -> QuantizationScheme:

@@ -78,7 +78,7 @@ class Cluster:
         request.sent = self.now
         if request.result_cached:
             request.emitted = request.output_tokens
-            request.admitted = request.first_token = request.finished = self.now
+            request.queued = request.admitted = request.first_token = request.finished = self.now
             self.answered(request, self.now)
         else:
             self.at(self.now + self.front_end_seconds, REACH, request)
