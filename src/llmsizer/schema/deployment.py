@@ -9,6 +9,7 @@ from llmsizer.core.quantities import Count, Fraction, Tokens
 from llmsizer.schema.accelerator import Accelerator
 from llmsizer.schema.calibration import Calibration
 from llmsizer.schema.engine import EngineProfile
+from llmsizer.schema.fleet import Fleet
 from llmsizer.schema.model import Model
 from llmsizer.schema.number_format import CacheFormat, NumberFormat, QuantizationScheme
 
@@ -80,7 +81,7 @@ class Case:
 
     ``max_model_len`` is the length the engine is started with; ``len_from`` says whether the user,
     the model or the workload set it. ``dtype`` is the 16-bit type of unquantized tensors and
-    activations.
+    activations. ``fleet``: the devices it stands for where it is asked of several at once.
     """
 
     model: Model
@@ -111,4 +112,5 @@ class Case:
     batching: str = "in-flight"
     expert_skew: Fraction = 0.0
     calibration: Calibration | None = None
+    fleet: Fleet | None = None
     provenance: Provenance = field(default_factory=Provenance)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from llmsizer.blocks.attention import Attention, GroupedQuery, Indexer, Latent
 from llmsizer.blocks.operation import StateTensor
 from llmsizer.core.explain import named, plain, total
-from llmsizer.core.quantities import Bytes, BytesPerElement, BytesPerSecond, Count, Flop, FlopPerSecond, Seconds, Tokens
+from llmsizer.core.quantities import Bytes, BytesPerElement, Count, Flop, Seconds, Tokens
 from llmsizer.formulas.attention import (
     attention_decode_seconds,
     attention_flop,
@@ -35,13 +35,11 @@ from llmsizer.formulas.steps import (
     tokens_each,
 )
 from llmsizer.formulas.storage import bytes_per_value, rank_share
-from llmsizer.schema.calibration import Curve
 from llmsizer.schema.deployment import Case
 from llmsizer.schema.model import LayerGroup
-from llmsizer.sizing.curves import curve_of
 from llmsizer.sizing.kernels import Cost, Kernel
 from llmsizer.sizing.kv_cache import STATE_BITS
-from llmsizer.sizing.precision import sixteen_bit
+from llmsizer.sizing.machine import Machine, cache_machine
 from llmsizer.sizing.steps import Load
 
 
@@ -59,16 +57,6 @@ class Heads:
     window: Tokens | None
     cache_bytes: BytesPerElement
     value_bytes: BytesPerElement
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What a kernel runs on."""
-
-    units: Count
-    peak: FlopPerSecond
-    memory_bandwidth: BytesPerSecond
-    curve: Curve
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +95,7 @@ class Prefill:
         sequences, tokens, keys, pairs, traffic = self._work(load)
         return attention_prefill_seconds(
             sequences, tokens, keys, pairs, shape.heads, joint_width(shape.key_width, shape.value_width), traffic,
-            machine.units, machine.peak, machine.memory_bandwidth, **machine.curve.parameters,
+            machine.units, machine.peak, machine.bandwidth, **machine.curve.parameters,
         )  # fmt: skip
 
     def cost(self, load: Load) -> Cost:
@@ -115,7 +103,7 @@ class Prefill:
         sequences, _, _, pairs, traffic = self._work(load)
         flop = attention_flop(attention_rows(pairs, sequences), shape.heads, shape.key_width, shape.value_width)
         floor = machine.curve.parameters["launch_seconds"]
-        return Cost(self.name, "attention", flop, traffic, self.seconds(load), floor, machine.peak, machine.memory_bandwidth)
+        return Cost(self.name, "attention", flop, traffic, self.seconds(load), floor, machine.peak, machine.bandwidth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +139,7 @@ class Decode:
             step.decode_batch, keys, queries_per_group(shape.heads, shape.groups, step.query_tokens), shape.groups,
             joint_width(shape.key_width, shape.value_width),
             cache_read_bytes(1.0, 1.0, entries_of_group(shape), shape.cache_bytes), self._traffic(load, keys),
-            machine.units, machine.peak, machine.memory_bandwidth, **parameters,
+            machine.units, machine.peak, machine.bandwidth, **parameters,
         )  # fmt: skip
 
     def cost(self, load: Load) -> Cost:
@@ -162,7 +150,7 @@ class Decode:
         flop = attention_flop(pairs, shape.heads, shape.key_width, shape.value_width)
         floor = machine.curve.parameters["launch_seconds"]
         return Cost(self.name, "attention", flop, self._traffic(load, keys), self.seconds(load), floor, machine.peak,
-                    machine.memory_bandwidth)  # fmt: skip
+                    machine.bandwidth)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,13 +186,13 @@ class ScanPrefill:
         flop, traffic = self._work(load)
         tokens = tokens_each(load.step.prefill_tokens, prompt_sequences(load.step.prefill_sequences))
         machine = self.machine
-        return scan_prefill_seconds(tokens, flop, traffic, machine.peak, machine.memory_bandwidth, **machine.curve.parameters)
+        return scan_prefill_seconds(tokens, flop, traffic, machine.peak, machine.bandwidth, **machine.curve.parameters)
 
     def cost(self, load: Load) -> Cost:
         flop, traffic = self._work(load)
         machine = self.machine
         floor = machine.curve.parameters["launch_seconds"]
-        return Cost(self.name, "scan", flop, traffic, self.seconds(load), floor, machine.peak, machine.memory_bandwidth)
+        return Cost(self.name, "scan", flop, traffic, self.seconds(load), floor, machine.peak, machine.bandwidth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,14 +213,14 @@ class ScanDecode:
 
     def seconds(self, load: Load) -> Seconds:
         machine = self.machine
-        return scan_decode_seconds(self._traffic(load), machine.memory_bandwidth, **machine.curve.parameters)
+        return scan_decode_seconds(self._traffic(load), machine.bandwidth, **machine.curve.parameters)
 
     def cost(self, load: Load) -> Cost:
         machine, step = self.machine, load.step
         flop = scan_flop(decoding_tokens(step.decode_batch, step.query_tokens), self.state.elements)
         floor = machine.curve.parameters["launch_seconds"]
         traffic = self._traffic(load)
-        return Cost(self.name, "scan", flop, traffic, self.seconds(load), floor, machine.peak, machine.memory_bandwidth)
+        return Cost(self.name, "scan", flop, traffic, self.seconds(load), floor, machine.peak, machine.bandwidth)
 
 
 def entries_of_group(shape: Heads) -> Count:
@@ -256,12 +244,6 @@ def _kernels_of(case: Case, attention: Attention) -> Iterator[Kernel]:
         yield from _recurrent(case, attention)
 
 
-def _machine(case: Case, family: str, format_: str) -> Machine:
-    device = case.accelerator
-    units: Count = device.units if device.units is not None else 1.0
-    return Machine(units, device.peak_dense[sixteen_bit(case)], device.memory_bandwidth, curve_of(case, family, format_))
-
-
 def _cache_format(case: Case) -> str:
     return "fp8" if plain(case.cache_format.bits) < 16 else "bf16"
 
@@ -276,8 +258,8 @@ def _grouped(case: Case, attention: GroupedQuery) -> Iterator[Kernel]:
     shape = Heads(heads, groups, dim, dim, entries, window, bytes_per_value(case.cache_format.bits),
                   bytes_per_value(case.native.bits))  # fmt: skip
     stored = _cache_format(case)
-    yield Prefill("attention of prompts", shape, _machine(case, "attention_prefill", stored), not case.flash_attention)
-    yield Decode("attention of the cache", shape, _machine(case, "attention_decode", stored), case.flash_decoding)
+    yield Prefill("attention of prompts", shape, cache_machine(case, "attention_prefill", stored), not case.flash_attention)
+    yield Decode("attention of the cache", shape, cache_machine(case, "attention_decode", stored), case.flash_decoding)
 
 
 def _latent(case: Case, attention: Latent) -> Iterator[Kernel]:
@@ -294,8 +276,8 @@ def _latent(case: Case, attention: Latent) -> Iterator[Kernel]:
     stored = _cache_format(case)
     prompt = Heads(heads, heads, key, attention.v_head_dim, expanded, picked, values, values)
     decode = Heads(heads, 1.0, latent, attention.kv_lora_rank, latent, picked, cached, values)
-    yield Prefill("attention of prompts", prompt, _machine(case, "latent_prefill", stored), not case.flash_attention)
-    yield Decode("attention of the cache", decode, _machine(case, "latent_decode", stored), case.flash_decoding)
+    yield Prefill("attention of prompts", prompt, cache_machine(case, "latent_prefill", stored), not case.flash_attention)
+    yield Decode("attention of the cache", decode, cache_machine(case, "latent_decode", stored), case.flash_decoding)
     if attention.indexer is not None:
         yield from _index(case, attention.indexer)
 
@@ -304,8 +286,8 @@ def _index(case: Case, indexer: Indexer) -> Iterator[Kernel]:
     """The indexer: its heads score one narrow 8-bit key per cached token, and no values."""
     one, values = bytes_per_value(8), bytes_per_value(case.native.bits)
     shape = Heads(indexer.index_n_heads, 1.0, indexer.index_head_dim, 0.0, indexer.index_head_dim, None, one, values)
-    yield Prefill("indexer of prompts", shape, _machine(case, "latent_prefill", "bf16"), False)
-    yield Decode("indexer of the cache", shape, _machine(case, "latent_decode", "bf16"))
+    yield Prefill("indexer of prompts", shape, cache_machine(case, "latent_prefill", "bf16"), False)
+    yield Decode("indexer of the cache", shape, cache_machine(case, "latent_decode", "bf16"))
 
 
 def _recurrent(case: Case, attention: Attention) -> Iterator[Kernel]:
@@ -317,8 +299,8 @@ def _recurrent(case: Case, attention: Attention) -> Iterator[Kernel]:
     width = total([_share(case, tensor) for tensor in cache.states if not tensor.kept_in_float32], "width")
     state = state_bytes(elements, STATE_BITS)
     mixer = State(elements, state, width, bytes_per_value(case.native.bits))
-    yield ScanPrefill("recurrence of prompts", mixer, _machine(case, "scan_prefill", "bf16"))
-    yield ScanDecode("recurrence of the states", mixer, _machine(case, "scan_decode", "bf16"))
+    yield ScanPrefill("recurrence of prompts", mixer, cache_machine(case, "scan_prefill", "bf16"))
+    yield ScanDecode("recurrence of the states", mixer, cache_machine(case, "scan_decode", "bf16"))
 
 
 def _share(case: Case, tensor: StateTensor) -> Count:

@@ -6,32 +6,19 @@ from collections.abc import Iterator
 
 from llmsizer.blocks.feed_forward import MixtureOfExperts
 from llmsizer.core.explain import plain
-from llmsizer.core.quantities import BytesPerSecond, Count
+from llmsizer.core.quantities import Count
 from llmsizer.formulas.parameters import repeated_width
 from llmsizer.formulas.storage import bytes_per_value
 from llmsizer.schema.deployment import Case
 from llmsizer.schema.model import LayerGroup
-from llmsizer.sizing.curves import curve_of
 from llmsizer.sizing.kernels import Collective
+from llmsizer.sizing.machine import link_machine
 from llmsizer.sizing.stages import Stage
-
-
-def fabric(case: Case, ranks: Count) -> tuple[str, BytesPerSecond]:
-    """The fabric that joins so many ranks, and its one-way bandwidth per device: the scale-up links
-    within their domain, the host bus otherwise."""
-    device = case.accelerator
-    if device.link is not None and device.link_bandwidth is not None and plain(ranks) <= plain(device.link_domain or 1):
-        return device.link, device.link_bandwidth
-    if device.pcie_bandwidth is not None:
-        return "PCIe", device.pcie_bandwidth
-    return "PCIe", device.link_bandwidth or device.memory_bandwidth
 
 
 def collective(case: Case, name: str, kind: str, ranks: Count, width: Count, rows_of: str = "rows") -> Collective:
     """A collective of one kind over some ranks."""
-    link, bandwidth = fabric(case, ranks)
-    curve = curve_of(case, kind, link)
-    return Collective(name, rows_of, width, bytes_per_value(case.native.bits), ranks, bandwidth, curve)
+    return Collective(name, rows_of, width, bytes_per_value(case.native.bits), ranks, link_machine(case, kind, ranks))
 
 
 def layer_collectives(case: Case, group: LayerGroup) -> Iterator[Collective]:

@@ -32,7 +32,7 @@ from llmsizer.formulas.steps import (
     slowest_rank,
     touched_bytes,
 )
-from llmsizer.schema.calibration import Curve
+from llmsizer.sizing.machine import Machine
 from llmsizer.sizing.steps import Load
 
 
@@ -77,30 +77,26 @@ class Matmul:
     n: Count
     k: Count
     weight_bytes: Bytes
-    input_bytes: BytesPerElement
     output_bytes: BytesPerElement
-    peak: FlopPerSecond
-    memory_bandwidth: BytesPerSecond
-    curve: Curve
+    machine: Machine
 
     def amount(self, load: Load) -> Count:
         rows: Count = getattr(load, self.rows_of)
         return rows
 
     def _activations(self, load: Load) -> Bytes:
-        return matmul_activation_bytes(getattr(load, self.rows_of), self.n, self.k, self.input_bytes, self.output_bytes)
+        return matmul_activation_bytes(getattr(load, self.rows_of), self.n, self.k, self.machine.input_bytes, self.output_bytes)
 
     def seconds(self, load: Load) -> Seconds:
         return matmul_seconds(
-            getattr(load, self.rows_of), self.n, self.k, self.weight_bytes, self._activations(load), self.peak,
-            self.memory_bandwidth, **self.curve.parameters,
+            getattr(load, self.rows_of), self.n, self.k, self.weight_bytes, self._activations(load), self.machine.peak,
+            self.machine.bandwidth, **self.machine.curve.parameters,
         )  # fmt: skip
 
     def cost(self, load: Load) -> Cost:
         moved = total([named(self.weight_bytes, "weights"), named(self._activations(load), "activations")], "bytes")
         flop = matmul_flop(getattr(load, self.rows_of), self.n, self.k)
-        floor = self.curve.parameters["launch_seconds"]
-        return Cost(self.name, "linear", flop, moved, self.seconds(load), floor, self.peak, self.memory_bandwidth)
+        return _cost(self.name, "linear", flop, moved, self.seconds(load), self.machine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +114,7 @@ class Experts:
     skew: Count
     weight_bytes: Bytes
     value_bytes: BytesPerElement
-    peak: FlopPerSecond
-    memory_bandwidth: BytesPerSecond
-    curve: Curve
+    machine: Machine
 
     def amount(self, load: Load) -> Count:
         return load.joint
@@ -141,15 +135,14 @@ class Experts:
         assigned, touched, weights, activations = self._spread(load)
         return grouped_matmul_seconds(
             assigned, touched, self.hidden_size, self.intermediate_size, self.matrices, weights, activations,
-            self.peak, self.memory_bandwidth, **self.curve.parameters,
+            self.machine.peak, self.machine.bandwidth, **self.machine.curve.parameters,
         )  # fmt: skip
 
     def cost(self, load: Load) -> Cost:
         assigned, _, weights, activations = self._spread(load)
         flop = repeated_flop(matmul_flop(assigned, self.hidden_size, self.intermediate_size), self.matrices)
         moved = total([named(weights, "weights"), named(activations, "activations")], "bytes")
-        floor = self.curve.parameters["launch_seconds"]
-        return Cost(self.name, "experts", flop, moved, self.seconds(load), floor, self.peak, self.memory_bandwidth)
+        return _cost(self.name, "experts", flop, moved, self.seconds(load), self.machine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +154,7 @@ class Pointwise:
     passes: Count
     kernels: Count
     value_bytes: BytesPerElement
-    memory_bandwidth: BytesPerSecond
-    curve: Curve
+    machine: Machine
 
     def amount(self, load: Load) -> Count:
         return load.rows
@@ -171,8 +163,9 @@ class Pointwise:
         return pointwise_bytes(load.rows, self.width, self.passes, self.value_bytes)
 
     def _seconds(self, moved: Bytes) -> Seconds:
-        launch, fraction = self.curve.parameters["launch_seconds"], self.curve.parameters["memory_fraction"]
-        return pointwise_seconds(moved, self.memory_bandwidth, launch, fraction, self.kernels)
+        parameters = self.machine.curve.parameters
+        launch, fraction = parameters["launch_seconds"], parameters["memory_fraction"]
+        return pointwise_seconds(moved, self.machine.bandwidth, launch, fraction, self.kernels)
 
     def seconds(self, load: Load) -> Seconds:
         return self._seconds(self._moved(load))
@@ -190,8 +183,7 @@ class Collective:
     width: Count
     value_bytes: BytesPerElement
     ranks: Count
-    bandwidth: BytesPerSecond
-    curve: Curve
+    machine: Machine
 
     def amount(self, load: Load) -> Count:
         rows: Count = getattr(load, self.rows_of)
@@ -201,10 +193,16 @@ class Collective:
         return message_bytes(getattr(load, self.rows_of), self.width, self.value_bytes)
 
     def seconds(self, load: Load) -> Seconds:
-        return collective_seconds(self._message(load), self.ranks, self.bandwidth, **self.curve.parameters)
+        machine = self.machine
+        return collective_seconds(self._message(load), self.ranks, machine.bandwidth, **machine.curve.parameters)
 
     def cost(self, load: Load) -> Cost:
         return Cost(self.name, "communication", 0.0, self._message(load), self.seconds(load))
+
+
+def _cost(name: str, kind: str, flop: Flop, moved: Bytes, seconds: Seconds, machine: Machine) -> Cost:
+    floor = machine.curve.parameters["launch_seconds"]
+    return Cost(name, kind, flop, moved, seconds, floor, machine.peak, machine.bandwidth)
 
 
 def is_nothing(amount: Any) -> bool:

@@ -16,10 +16,9 @@ from llmsizer.schema.model import LayerGroup
 from llmsizer.schema.number_format import NumberFormat
 from llmsizer.sizing.attention_kernels import attention_kernels
 from llmsizer.sizing.collectives import layer_collectives, output_collectives
-from llmsizer.sizing.curves import curve_of
 from llmsizer.sizing.kernels import Experts, Kernel, Matmul, Pointwise
 from llmsizer.sizing.lowering import Stack, lower
-from llmsizer.sizing.precision import peak_of, precision
+from llmsizer.sizing.machine import cache_machine, product_machine
 from llmsizer.sizing.stages import Stage
 from llmsizer.sizing.tensor_formats import NATIVE, layer_formats
 from llmsizer.sizing.weights import WeightSizer, embedding_weight, held_layers, rank_shape, sizer_of
@@ -103,13 +102,11 @@ class KernelMaker:
         case = self.case
         shapes = [rank_shape(weight, case.parallel, case.engine.vocabulary_padding) for weight in weights]
         width = total([named(shape.out_features, weight.name) for shape, weight in zip(shapes, weights, strict=True)], "n")
-        how = precision(case, self._stored(stored))
-        curve = curve_of(case, "matmul", how.format)
+        machine = product_machine(case, "matmul", self._stored(stored))
         rows = rows_of or ("expanded" if weights[0].name == "kv_b_proj" else "rows")
         return Matmul(
-            name, rows, width, shapes[0].in_features, self._weight_bytes(weights, group, layers), how.input_bytes,
-            self.values, peak_of(case, curve, how), case.accelerator.memory_bandwidth, curve,
-        )  # fmt: skip
+            name, rows, width, shapes[0].in_features, self._weight_bytes(weights, group, layers), self.values, machine
+        )
 
     def _experts(self, operation: Operation, stack: Stack, layers: list[int]) -> Experts:
         case, group = self.case, stack.group
@@ -118,14 +115,12 @@ class KernelMaker:
         assert isinstance(ffn, MixtureOfExperts)
         ups = [weight for weight in operation.weights if weight.split is Split.COLUMN]
         shape = rank_shape(ups[0], case.parallel, 1)
-        how = precision(case, self._stored(self._format_name(ups[0], group, layers)))
-        curve = curve_of(case, "experts", how.format)
+        machine = product_machine(case, "experts", self._stored(self._format_name(ups[0], group, layers)))
         whole_experts = case.parallel.enable_expert_parallel
         ranks = repeated_width(case.parallel.tensor_parallel_size, case.parallel.data_parallel_size) if whole_experts else 1
         return Experts(
             "experts", ffn.num_experts, ffn.num_experts_per_tok, ranks, shape.in_features, shape.out_features,
-            len(ups) + 1, case.expert_skew, self._weight_bytes(operation.weights, group, layers), self.values,
-            peak_of(case, curve, how), case.accelerator.memory_bandwidth, curve,
+            len(ups) + 1, case.expert_skew, self._weight_bytes(operation.weights, group, layers), self.values, machine,
         )  # fmt: skip
 
     def _pointwise(self, operation: Operation, stack: Stack) -> Iterator[Pointwise]:
@@ -134,15 +129,14 @@ class KernelMaker:
         case, group = self.case, stack.group
         if group is None:
             return
-        curve = curve_of(case, "pointwise", "bf16")
-        bandwidth = case.accelerator.memory_bandwidth
+        machine = cache_machine(case, "pointwise", "bf16")
         if operation.name == "norms":
             count = group.norm_vectors
-            yield Pointwise("norms", case.model.hidden_size, repeated_width(count, 4), count, self.values, bandwidth, curve)
+            yield Pointwise("norms", case.model.hidden_size, repeated_width(count, 4), count, self.values, machine)
             return
         width = self._activation_width(operation, group)
         if width is not None:
-            yield Pointwise(operation.name, width, 3, 1, self.values, bandwidth, curve)
+            yield Pointwise(operation.name, width, 3, 1, self.values, machine)
 
     def _activation_width(self, operation: Operation, group: LayerGroup) -> Count | None:
         ffn = group.feed_forward

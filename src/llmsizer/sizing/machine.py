@@ -1,0 +1,80 @@
+"""What kernels run on: peak, bandwidth and calibration of a device, or of a whole fleet.
+
+Whatever a kernel takes from the device comes through the lookups here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+from llmsizer.core.explain import plain
+from llmsizer.core.quantities import BytesPerElement, BytesPerSecond, Count, FlopPerSecond
+from llmsizer.schema.calibration import Curve
+from llmsizer.schema.deployment import Case
+from llmsizer.schema.number_format import NumberFormat
+from llmsizer.sizing.curves import curve_of
+from llmsizer.sizing.precision import peak_of, precision, sixteen_bit
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Machine:
+    """What a kernel runs on: ``units`` (SMs, CUs), the peak its FLOP are held against (0 where it does
+    none), the bandwidth of what it moves, and bytes of an input element. Those of one case are alike
+    where their curves are."""
+
+    curve: Curve
+    bandwidth: BytesPerSecond
+    peak: FlopPerSecond = 0.0
+    units: Count = 1.0
+    input_bytes: BytesPerElement = 2.0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Machine) and self.curve is other.curve
+
+    def __hash__(self) -> int:
+        return id(self.curve)
+
+
+Lookup = Callable[..., Machine]
+
+
+def of_fleet(lookup: Lookup) -> Lookup:
+    """Makes a lookup answer for every device of a case that stands for several."""
+
+    @wraps(lookup)
+    def answer(case: Case, *key: Any) -> Machine:
+        if case.fleet is None:
+            return lookup(case, *key)
+        machine: Machine = case.fleet.answer(lookup, *key)
+        return machine
+
+    return answer
+
+
+@of_fleet
+def product_machine(case: Case, family: str, stored: NumberFormat) -> Machine:
+    """For products with weights stored in a format: dense ones (``matmul``) or ``experts``."""
+    how = precision(case, stored)
+    curve = curve_of(case, family, how.format)
+    return Machine(curve, case.accelerator.memory_bandwidth, peak_of(case, curve, how), input_bytes=how.input_bytes)
+
+
+@of_fleet
+def cache_machine(case: Case, family: str, format_: str) -> Machine:
+    """For attention and recurrences over a cache in a format."""
+    device = case.accelerator
+    units: Count = device.units if device.units is not None else 1.0
+    return Machine(curve_of(case, family, format_), device.memory_bandwidth, device.peak_dense[sixteen_bit(case)], units)
+
+
+@of_fleet
+def link_machine(case: Case, kind: str, ranks: Count) -> Machine:
+    """For a collective over some ranks: the scale-up links within their domain, the host bus otherwise."""
+    device = case.accelerator
+    if device.link is not None and device.link_bandwidth is not None and plain(ranks) <= plain(device.link_domain or 1):
+        return Machine(curve_of(case, kind, device.link), device.link_bandwidth)
+    bandwidth = device.pcie_bandwidth if device.pcie_bandwidth is not None else device.link_bandwidth
+    return Machine(curve_of(case, kind, "PCIe"), bandwidth if bandwidth is not None else device.memory_bandwidth)
