@@ -138,6 +138,16 @@ def others_at_rate(rate: PerSecond, decode: Seconds) -> Count:
     return rate * decode
 
 
+@formula(reference="Little (1961), L = λW, solved for λ")
+def rate_of_others(others: Count, decode: Seconds) -> PerSecond:
+    """The request rate at which so many sequences decode at a time.
+
+    >>> rate_of_others(16.0, 8.0)
+    2.0
+    """
+    return others / decode
+
+
 @formula(reference="counting")
 def prompt_tokens_of(prompt_tokens: Tokens, prompts: Count) -> Tokens:
     """Tokens of some equal prompts.

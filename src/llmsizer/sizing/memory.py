@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmsizer.core.explain import named, plain, total
+from llmsizer.core.numerics import minimum, where
 from llmsizer.core.quantities import Bytes, BytesPerToken, Count, Tokens
 from llmsizer.formulas.budget import share_kept, unused_bytes
 from llmsizer.formulas.kv_cache import concurrency_tokens, sequences_of_ranks, tokens_of_ranks
@@ -13,6 +14,7 @@ from llmsizer.formulas.serving import decode_context
 from llmsizer.schema.deployment import Case
 from llmsizer.sizing.accounting import Division, divide
 from llmsizer.sizing.draft import draft_weight_bytes
+from llmsizer.sizing.fixed_point import anywhere
 from llmsizer.sizing.kv_cache import CacheLayer, cache_layers, fixed_sequence_bytes
 from llmsizer.sizing.pool import Pool, make_pool, sequence_slope
 from llmsizer.sizing.stages import Stage, offloaded_stage, pipeline_stages
@@ -122,22 +124,37 @@ def held(case: Case, found: StageMemory) -> Held:
     """How many requests of the workload's lengths a stage's device holds, and whether one fits at all."""
     wanted, replicas = workload_length(case), case.parallel.data_parallel_size
     admitted = wanted if case.engine.admission == "reserve" else mean_length(case)
-    division, room = found.division, plain(found.division.for_cache) > 0 and bool(found.layers)
-    at_workload = sequences_of_ranks(found.pool.concurrency(wanted), replicas) if room else 0.0
+    division, room = found.division, bool(found.layers) & (plain(found.division.for_cache) > 0)
+
+    def sequences(length: Tokens) -> Count:
+        return where(room, sequences_of_ranks(found.pool.concurrency(length), replicas), 0.0) if anywhere(room) else 0.0
+
     fits: Any = plain(division.for_cache) >= plain(division.allocated if division.allocated is not None else 0.0)
     if division.allocated is None and found.layers:
-        fits = room and plain(found.pool.concurrency(required_length(case))) >= 1
+        fits = room & (plain(found.pool.concurrency(required_length(case))) >= 1)
+    at_workload = sequences(wanted)
     return Held(
         fits=fits,
         max_concurrency_at_workload=named(at_workload, "max_concurrency_at_workload"),
         kv_slots=named(concurrency_tokens(at_workload, wanted), "kv_slots"),
-        running_sequences=sequences_of_ranks(found.pool.concurrency(admitted), replicas) if room else 0.0,
+        running_sequences=sequences(admitted),
     )
 
 
 def held_at(case: Case, stage: int) -> Held:
     """The same for a case whose workload has arrays of lengths; ``stage`` as a plain estimate found it."""
     return held(case, stage_memory(case, next(each for each in stages_of(case) if each.index == stage)))
+
+
+def fleet_memory(case: Case) -> tuple[Any, Count]:
+    """Which devices of a fleet hold the case, and the sequences of its workload that run on each at a time:
+    of the fullest stage, as columns."""
+    fits: Any = True
+    running: Any = float("inf")
+    for stage in stages_of(case):
+        one = held(case, stage_memory(case, stage))
+        fits, running = fits & one.fits, minimum(running, plain(one.running_sequences))
+    return fits, running
 
 
 def _headroom(case: Case, found: StageMemory) -> float:

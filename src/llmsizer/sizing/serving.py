@@ -27,6 +27,7 @@ from llmsizer.formulas.latency import (
     half_of,
     others_at_rate,
     prompt_tokens_of,
+    rate_of_others,
     residual_seconds,
     running_rate,
     token_seconds,
@@ -212,6 +213,11 @@ class Serving:
     def _highest_rate(self, full: Moment, limit: Any) -> PerSecond:
         inside = engine_seconds(full.ttft_seconds, self.case.engine.front_end)
         return running_rate(limit, inside, full.decode_seconds)
+
+    def at(self, others: Any) -> Steady:
+        """The steady state of an open loop in which a request meets so many others: its rate follows."""
+        moment = self.moment(others)
+        return self._open_state(moment, rate_of_others(others, moment.decode_seconds), None, True)
 
     def _open_state(self, moment: Moment, rate: Any, limit: Any, holds: Any) -> Steady:
         """``holds``: whether the engine keeps up with the rate; where not, the moment is that of a full batch."""
