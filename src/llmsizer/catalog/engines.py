@@ -13,7 +13,7 @@ from llmsizer.core.errors import InvalidQuestion, UnknownName
 from llmsizer.core.explain import Provenance, Source
 from llmsizer.core.quantities import Unit, parse_quantity
 from llmsizer.schema.accelerator import Accelerator
-from llmsizer.schema.engine import EngineProfile
+from llmsizer.schema.engine import EngineProfile, SchemeNeed
 
 Version = tuple[int, ...]
 
@@ -71,9 +71,18 @@ def _resolve(engine: str, version: str, core: str, accelerator: Accelerator) -> 
         schemes=tuple(entry["schemes"]), cache_formats=tuple(entry["cache_formats"]),
         attention_kinds=tuple(entry["attention_kinds"]), vendors=tuple(entry["vendors"]),
         offload=tuple(entry.get("offload", ())),
+        scheme_needs=tuple(_need(each, document["sources"]) for each in entry.get("scheme_needs", ())),
         flags=entry["flags"], notes=entry.get("notes", ""),
         provenance=Provenance(Source(default["title"], str(default.get("date", "")), default.get("tier", "specified")), found),
         **values,
+    )  # fmt: skip
+
+
+def _need(entry: Mapping[str, Any], sources: Mapping[str, Any]) -> SchemeNeed:
+    major, _, minor = str(entry["compute_capability"]).partition(".")
+    return SchemeNeed(
+        schemes=tuple(entry["schemes"]), compute_capability=(int(major), int(minor or 0)), vendors=tuple(entry["vendors"]),
+        source=str(sources[entry["source"]]["title"]),
     )  # fmt: skip
 
 

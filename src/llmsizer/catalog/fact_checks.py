@@ -29,7 +29,8 @@ ENGINE_KEYS = (
     "title", "versions", "facts", "default_source", "accounting", "kv_layout", "schemes", "cache_formats",
     "attention_kinds", "vendors", "flags",
 )  # fmt: skip
-ENGINE_OPTIONS = ("aliases", "cores", "v1_needs_compute_capability", "notes", "offload")
+ENGINE_OPTIONS = ("aliases", "cores", "v1_needs_compute_capability", "notes", "offload", "scheme_needs")
+NEED_KEYS = ("schemes", "compute_capability", "vendors", "source")
 VERSION_KEYS = ("oldest", "newest", "last_seen")
 # Facts of an engine that its entry itself gives.
 IDENTITY = {"id", "version", "core", "newest", "known_version", "provenance"} | set(ENGINE_KEYS) | set(ENGINE_OPTIONS)
@@ -115,6 +116,9 @@ def check_engines(document: Document) -> None:
         sources.source(str(entry["default_source"]), (*path, "default_source"))
         for kind in _list(document, (*path, "attention_kinds"), entry["attention_kinds"]):
             _one_of(document, (*path, "attention_kinds"), kind, ATTENTION_KINDS, "attention kind")
+        for index, need in enumerate(entry.get("scheme_needs", ())):
+            _known(document, (*path, "scheme_needs", index), need, NEED_KEYS, needed=NEED_KEYS)
+            sources.source(str(need["source"]), (*path, "scheme_needs", index, "source"))
         for fact, value in entries_of(document, (*path, "facts")):
             _check_fact(document, (*path, "facts", fact), value, sources, entry)
 

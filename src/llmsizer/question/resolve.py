@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from llmsizer.catalog.paths import is_model_path
 from llmsizer.core.errors import InvalidQuestion, UnsupportedCombination
 from llmsizer.question.limits import batching_of, check_length, limits_of, prompts_of
 from llmsizer.question.splits import check_split
+from llmsizer.question.support import check_support
 from llmsizer.question.words import (
     LARGEST_LENGTH,
     Words,
@@ -49,7 +49,7 @@ def resolve(words: Words, catalog: Catalog) -> Resolved:
     engine = _engine(words, catalog, accelerator, notes)
     model, file_scheme = _model(words, catalog, notes)
     scheme = file_scheme if words.quantization is None and file_scheme else _scheme(words, model, engine, catalog, notes)
-    _check_support(model, scheme, engine)
+    check_support(model, scheme, engine, accelerator)
     dtype = _dtype(words, model, scheme, accelerator, notes)
     scheme = _sparse(words, scheme, dtype, accelerator)
     parallel = _parallel(words)
@@ -162,25 +162,6 @@ def _scheme(words: Words, model: Model, engine: EngineProfile, catalog: Catalog,
     if scheme.id == "fp8" and model.native_quantization.startswith("fp8"):
         return quantization_scheme(model.native_quantization)
     return scheme
-
-
-def _check_support(model: Model, scheme: QuantizationScheme, engine: EngineProfile) -> None:
-    if not supports_scheme(engine, scheme):
-        known = ", ".join(engine.schemes)
-        raise UnsupportedCombination(f"{engine.title} {engine.version} does not load '{scheme.id}'", f"it loads: {known}")
-    kinds = {group.attention.kind for group in model.layers if group.attention is not None}
-    missing = kinds - set(engine.attention_kinds)
-    if missing:
-        raise UnsupportedCombination(
-            f"{engine.title} {engine.version} does not run {', '.join(sorted(missing))} attention ({model.id})"
-        )
-
-
-def supports_scheme(engine: EngineProfile, scheme: QuantizationScheme) -> bool:
-    """Whether an engine loads a scheme, by id or pattern; ``gguf`` stands for every GGUF mix."""
-    if scheme.is_gguf:
-        return "gguf" in engine.schemes or "*" in engine.schemes
-    return any(fnmatchcase(scheme.id, pattern) for pattern in engine.schemes)
 
 
 def _dtype(words: Words, model: Model, scheme: QuantizationScheme, accelerator: Accelerator, notes: list[str]) -> str:

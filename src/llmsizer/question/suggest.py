@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from llmsizer.catalog.catalog import Catalog
 from llmsizer.catalog.formats import quantization_scheme
 from llmsizer.core.errors import LlmsizerError
-from llmsizer.question.resolve import Resolved, resolve, supports_scheme
+from llmsizer.question.resolve import Resolved, resolve
 from llmsizer.question.splits import legal_tensor_sizes
+from llmsizer.question.support import supports_scheme
 from llmsizer.question.words import Words
 from llmsizer.sizing.memory import MemoryEstimate, memory_estimate
 

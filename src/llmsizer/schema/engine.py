@@ -12,6 +12,17 @@ from llmsizer.core.quantities import Bytes, Count, Fraction, Seconds, Unit
 BytesPerLogit = Annotated[float, Unit("byte/element")]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemeNeed:
+    """Devices that an engine has kernels for, for some schemes (names or patterns): the least CUDA compute
+    capability, and the vendors. ``source`` is what says so."""
+
+    schemes: tuple[str, ...]
+    compute_capability: tuple[int, int]
+    vendors: tuple[str, ...]
+    source: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class EngineProfile:
     """One engine at one version on one kind of device, every fact resolved.
@@ -62,6 +73,7 @@ class EngineProfile:
     memory_tiers: tuple[Mapping[str, object], ...] = ()
     embedding_on_host: bool = False
     schemes: tuple[str, ...] = ()
+    scheme_needs: tuple[SchemeNeed, ...] = ()
     cache_formats: tuple[str, ...] = ()
     checkpoint_cache: tuple[str, ...] = ()
     attention_kinds: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""Search over estimates: what to run for a workload and its targets, at the lowest cost."""

@@ -1,0 +1,90 @@
+"""What a plan is asked: the traffic, the targets, and what may be chosen from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from llmsizer.core.errors import InvalidQuestion, nearest
+from llmsizer.cost.demand import Demand
+from llmsizer.planner.targets import Target
+from llmsizer.question.words import Words
+
+ANY = "any"
+PICKS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """What may be chosen. Empty: anything; ``any`` in ``formats`` or ``cache_formats``: all that the
+    engine loads (``auto`` is the checkpoint's own).
+
+    ``price``: one word for every device (see ``llmsizer prices``); None takes the cheapest instance of
+    ``providers``, ``regions`` and ``markets``. ``most_devices`` bounds one replica; the other limits bound
+    the whole deployment.
+    """
+
+    hardware: tuple[str, ...] = ()
+    vendors: tuple[str, ...] = ()
+    engines: tuple[str, ...] = ("vllm",)
+    formats: tuple[str, ...] = ("auto", "fp8")
+    cache_formats: tuple[str, ...] = ("auto",)
+    providers: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    markets: tuple[str, ...] = ("on-demand",)
+    price: Any = None
+    price_date: str | None = None
+    most_devices: int = 16
+    most_devices_in_all: int | None = None
+    most_usd_per_hour: float | None = None
+    most_watts: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanQuestion:
+    """One workload, its demand and its targets, and the choices.
+
+    ``words`` hold the model, the lengths and whatever is fixed; their device and load are not read.
+    The demand is a peak ``request_rate``, a ``demand`` that changes over time, or ``concurrency``
+    requests in flight. ``headroom``: share of a replica's capacity kept free (None: the catalog's
+    default); ``spare``: replicas beyond the need. ``growth``: the demand to come, as a multiple.
+    """
+
+    words: Words
+    targets: tuple[Target, ...] = ()
+    request_rate: float | None = None
+    concurrency: int | None = None
+    demand: Demand | None = None
+    headroom: float | None = None
+    spare: int = 0
+    growth: float = 3.0
+    choices: Choices = field(default_factory=Choices)
+    picks: int = PICKS
+    confirm: bool = True
+
+    def __post_init__(self) -> None:
+        given = [self.request_rate, self.concurrency, self.demand]
+        if sum(each is not None for each in given) != 1:
+            raise InvalidQuestion(
+                "a plan needs the traffic: one of request_rate, concurrency or demand", "for example: --rate 10"
+            )
+
+    @property
+    def peak(self) -> float:
+        """The most that comes at a time: requests a second, or requests in flight."""
+        if self.demand is not None:
+            return max(self.demand.rates)
+        return float(self.request_rate if self.request_rate is not None else self.concurrency or 0)
+
+    def template(self) -> Words:
+        """The words without device and load."""
+        return replace(self.words, hardware="", concurrency=None, request_rate=None)
+
+
+def checked_choice_list(name: str, given: tuple[str, ...], known: list[str]) -> None:
+    """Refuses a choice that is none of the known ones, with the nearest."""
+    folded = {each.lower() for each in known}
+    for each in given:
+        if each.lower() not in folded:
+            near = nearest(each, known) or known
+            raise InvalidQuestion(f"{name}: '{each[:40]}' is not known", f"Did you mean: {', '.join(near[:6])}?")

@@ -1,0 +1,187 @@
+"""The search: every structure on every device, as one table of candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from llmsizer.catalog.catalog import Catalog
+from llmsizer.catalog.prices import assumption
+from llmsizer.core.errors import InvalidQuestion, LlmsizerError, UnsupportedCombination
+from llmsizer.formulas.demand import replicas_needed, with_spare
+from llmsizer.planner.fleets import DeviceFleet, devices_of, fleets_of
+from llmsizer.planner.prices import DevicePrices, device_prices
+from llmsizer.planner.question import PlanQuestion
+from llmsizer.planner.screen import Capacity, Loads, at, capacity, column_of, held_places, loads, without
+from llmsizer.planner.space import allowed, reach, structures
+from llmsizer.question.words import Words
+from llmsizer.schema.accelerator import Accelerator
+from llmsizer.schema.deployment import Case
+from llmsizer.schema.fleet import Refused
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+Progress = Callable[[int, int], None]
+# The columns of the table; all but the first two are numbers of the deployment as it would run.
+NUMBERS = (
+    "devices", "capacity", "running_capacity", "replicas", "rate", "usd_per_second", "miss", "missed", "offer",
+    "ttft_seconds", "tpot_seconds", "output_tokens_per_second_per_gpu",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """All that was tried and fits: one row a device and structure.
+
+    ``structure`` and ``device`` are places in ``structures`` and ``devices``; ``tried`` counts those that
+    do not fit as well. ``refused`` tells by device why an engine does not run there, and ``failed`` which
+    structures no device can run, with the reason.
+    """
+
+    structures: Sequence[Words]
+    devices: Sequence[Accelerator]
+    prices: DevicePrices
+    columns: Mapping[str, Array]
+    tried: int
+    refused: Mapping[str, str]
+    failed: Mapping[str, str]
+
+    def __len__(self) -> int:
+        return len(self.columns["device"])
+
+    def words(self, row: int) -> Words:
+        """The question of one row."""
+        return replace(self.structures[int(self.columns["structure"][row])], hardware=self.device(row).id)
+
+    def device(self, row: int) -> Accelerator:
+        """The device of one row."""
+        return self.devices[int(self.columns["device"][row])]
+
+    def meets(self) -> Array:
+        """Which rows meet every target."""
+        import numpy as np
+
+        return np.isfinite(self.columns["capacity"])
+
+
+def search(question: PlanQuestion, catalog: Catalog, progress: Progress | None = None) -> Candidates:
+    """Every candidate that fits in memory, with what it bears and costs. Raises an LlmsizerError for a
+    mistake, and where no device runs the model."""
+    import numpy as np
+
+    found = _Search(question, catalog)
+    blocks = list(found.blocks(progress or (lambda done, whole: None)))
+    names = ("structure", "device", *NUMBERS)
+    columns = {name: np.concatenate([block[name] for block in blocks]) if blocks else np.zeros(0) for name in names}
+    return Candidates(
+        found.structures, found.devices, found.prices, columns, found.tried, found.refused, found.failed
+    )  # fmt: skip
+
+
+class _Search:
+    """One search under way."""
+
+    def __init__(self, question: PlanQuestion, catalog: Catalog) -> None:
+        self.question, self.catalog = question, catalog
+        self.devices = devices_of(question.choices, catalog)
+        self.prices = device_prices(question.choices, self.devices, catalog)
+        self.place = {device.id: place for place, device in enumerate(self.devices)}
+        headroom = question.headroom
+        self.headroom = assumption(catalog, "headroom").number if headroom is None else headroom
+        self.structures: list[Words] = []
+        self.refused: dict[str, str] = {}
+        self.failed: dict[str, str] = {}
+        self.tried = 0
+
+    def blocks(self, progress: Progress) -> Iterator[Mapping[str, Array]]:
+        """The table piece by piece."""
+        work = [(fleet, words) for fleet in self._fleets() for words in self._structures(fleet)]
+        for done, (fleet, words) in enumerate(work):
+            places = allowed(words, fleet.fleet.members[0].model, fleet.engine, fleet.devices)
+            block = self._block(fleet, words, places)
+            if block is not None:
+                yield block
+            progress(done + 1, len(work))
+
+    def _fleets(self) -> Iterator[DeviceFleet]:
+        refusals: list[LlmsizerError] = []
+        engines = self.question.choices.engines
+        for engine in engines:
+            words = replace(self.question.template(), engine=engine)
+            try:
+                found, refused = fleets_of(words, self.devices, self.catalog)
+            except UnsupportedCombination as refusal:
+                refusals.append(refusal)
+                continue
+            self.refused |= {**refused, **self.refused}
+            yield from found
+        if len(refusals) == len(engines):
+            raise refusals[0]
+
+    def _structures(self, fleet: DeviceFleet) -> Iterator[Words]:
+        domain = max(reach(device) for device in fleet.devices)
+        words = replace(self.question.template(), engine=self._engine_word(fleet))
+        return structures(words, fleet.fleet.members[0].model, fleet.engine, self.question.choices, domain)
+
+    def _engine_word(self, fleet: DeviceFleet) -> str:
+        engine = fleet.engine
+        version = engine.version + (f"+{engine.core}" if engine.core else "")
+        return engine.id if engine.newest else f"{engine.id}@{version}"
+
+    def _block(self, fleet: DeviceFleet, words: Words, places: Array) -> Mapping[str, Array] | None:
+        """The rows of one structure on the devices that hold it."""
+        self.tried += len(places)
+        if not len(places):
+            return None
+        try:
+            held, running = held_places(fleet.case(words, self.catalog, places), places)
+        except (InvalidQuestion, UnsupportedCombination) as refusal:
+            self.failed.setdefault(_name(words), refusal.message)
+            return None
+        while len(held):
+            case = fleet.case(words, self.catalog, held)
+            try:
+                return self._rows(fleet, words, held, case, loads(case, running))
+            except Refused as refusal:
+                self.refused |= {fleet.devices[int(held[place])].id: why for place, why in refusal.reasons.items()}
+                running, held = without(running, refusal), without(held, refusal)
+        return None
+
+    def _rows(self, fleet: DeviceFleet, words: Words, held: Array, case: Case, found: Loads) -> Mapping[str, Array]:
+        import numpy as np
+
+        self.structures.append(words)
+        devices, borne = case.parallel.devices, capacity(found, self.question.targets)
+        rows = np.array([self.place[fleet.devices[place].id] for place in held.tolist()])
+        replicas = self._replicas(borne)
+        rate = self._rate(borne, replicas)
+        cost, offer = self.prices.cheapest(rows, devices, np.nan_to_num(replicas, nan=1.0))
+        column = column_of(found.rate, np.nan_to_num(rate))
+        output = rate * float(case.workload.output_tokens) / devices
+        return {
+            "structure": np.full(len(rows), len(self.structures) - 1), "device": rows,
+            "devices": np.full(len(rows), float(devices)), "capacity": borne.rate, "running_capacity": borne.running,
+            "replicas": replicas, "rate": rate, "usd_per_second": cost, "miss": borne.miss, "missed": borne.missed,
+            "offer": offer, "ttft_seconds": at(found.figures["ttft_seconds"], column),
+            "tpot_seconds": at(found.figures["tpot_seconds"], column), "output_tokens_per_second_per_gpu": output,
+        }  # fmt: skip
+
+    def _replicas(self, borne: Capacity) -> Array:
+        question = self.question
+        bears = borne.running if question.concurrency is not None else borne.rate
+        needed: Array = with_spare(replicas_needed(question.peak, bears, self.headroom, 1), question.spare)
+        return needed
+
+    def _rate(self, borne: Capacity, replicas: Array) -> Array:
+        """Requests a second that come to one replica at the peak."""
+        peak: Array = self.question.peak / replicas
+        return peak if self.question.concurrency is None else borne.rate * peak / borne.running
+
+
+def _name(words: Words) -> str:
+    split = f"tp {words.tensor_parallel_size}, pp {words.pipeline_parallel_size}, dp {words.data_parallel_size}"
+    return f"{words.quantization or 'auto'}, cache {words.kv_cache_dtype}, {split}"

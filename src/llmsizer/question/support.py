@@ -1,0 +1,49 @@
+"""What an engine loads, and on which devices it has kernels for it."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from llmsizer.core.errors import UnsupportedCombination
+from llmsizer.schema.accelerator import Accelerator
+from llmsizer.schema.engine import EngineProfile
+from llmsizer.schema.model import Model
+from llmsizer.schema.number_format import QuantizationScheme
+
+
+def check_support(model: Model, scheme: QuantizationScheme, engine: EngineProfile, device: Accelerator) -> None:
+    """Refuses a scheme or an attention kind that the engine does not run, there or at all."""
+    if not supports_scheme(engine, scheme):
+        known = ", ".join(engine.schemes)
+        raise UnsupportedCombination(f"{engine.title} {engine.version} does not load '{scheme.id}'", f"it loads: {known}")
+    problem = device_problem(engine, scheme, device)
+    if problem:
+        raise UnsupportedCombination(problem, "Take another format (-q) or leave it out for the checkpoint's own.")
+    kinds = {group.attention.kind for group in model.layers if group.attention is not None}
+    missing = kinds - set(engine.attention_kinds)
+    if missing:
+        raise UnsupportedCombination(
+            f"{engine.title} {engine.version} does not run {', '.join(sorted(missing))} attention ({model.id})"
+        )
+
+
+def supports_scheme(engine: EngineProfile, scheme: QuantizationScheme) -> bool:
+    """Whether an engine loads a scheme, by id or pattern; ``gguf`` stands for every GGUF mix."""
+    if scheme.is_gguf:
+        return "gguf" in engine.schemes or "*" in engine.schemes
+    return any(fnmatchcase(scheme.id, pattern) for pattern in engine.schemes)
+
+
+def device_problem(engine: EngineProfile, scheme: QuantizationScheme, device: Accelerator) -> str:
+    """Why an engine has no kernels for a scheme on a device; empty where it has."""
+    for need in engine.scheme_needs:
+        if any(fnmatchcase(scheme.id, pattern) for pattern in need.schemes):
+            capability = device.capability()
+            if device.vendor not in need.vendors:
+                return f"{engine.title} has no kernels for '{scheme.id}' on {device.vendor} devices ({need.source})"
+            if capability is not None and capability < need.compute_capability:
+                least = ".".join(map(str, need.compute_capability))
+                has = device.compute_capability
+                return f"{engine.title} runs '{scheme.id}' from compute capability {least} on; {device.name} has {has}"
+            return ""
+    return ""
