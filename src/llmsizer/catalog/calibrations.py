@@ -128,3 +128,9 @@ def covered_devices() -> Sequence[str]:
         for curve in package_data(f"calibrations/{name}.yaml")["curves"]:
             found |= dict.fromkeys(curve.get("devices", ()))
     return list(found)
+
+
+def covered_vendors() -> Sequence[str]:
+    """Vendors for whose devices as a whole some factor was fitted."""
+    curves = package_data("calibrations/vendors.yaml")["curves"]
+    return list(dict.fromkeys(str(curve["vendor"]) for curve in curves if curve.get("vendor")))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from llmsizer.blocks.feed_forward import MixtureOfExperts
+from llmsizer.catalog.calibrations import covered_devices, covered_vendors
 from llmsizer.catalog.catalog import Catalog
 from llmsizer.core.errors import LlmsizerError, UnsupportedCombination
 from llmsizer.planner.question import Choices, checked_choice_list
@@ -62,6 +63,16 @@ def _rows(value: Any, places: NDArray[Any]) -> Any:
     return value[places] if getattr(value, "shape", ()) else value
 
 
+def unmeasured(devices: Sequence[Accelerator], catalog: Catalog) -> dict[str, str]:
+    """The devices of vendors none of whose kernels were ever measured, with the reason to leave them out."""
+    measured = set(covered_devices()) & set(catalog.names("accelerators"))
+    vendors = {catalog.accelerator(name).vendor for name in measured} | set(covered_vendors())
+    return {
+        each.id: f"no kernel of any {each.vendor} device was measured: name it to have it tried, on assumptions"
+        for each in devices if each.vendor not in vendors
+    }  # fmt: skip
+
+
 def devices_of(choices: Choices, catalog: Catalog) -> list[Accelerator]:
     """The devices that may be chosen, in the catalog's order. Raises UnknownName, InvalidQuestion."""
     everything = [catalog.accelerator(name) for name in catalog.names("accelerators")]
@@ -74,9 +85,7 @@ def devices_of(choices: Choices, catalog: Catalog) -> list[Accelerator]:
     ]  # fmt: skip
 
 
-def fleets_of(
-    words: Words, devices: Sequence[Accelerator], catalog: Catalog
-) -> tuple[list[DeviceFleet], dict[str, str]]:
+def fleets_of(words: Words, devices: Sequence[Accelerator], catalog: Catalog) -> tuple[list[DeviceFleet], dict[str, str]]:
     """The fleets of an engine, and the devices on which it does not run the model with the reason.
 
     Raises the error of the words where no device accepts them.

@@ -78,9 +78,7 @@ def _provider(name: str, catalog: Catalog) -> str:
     return found
 
 
-def _offers(
-    choices: Choices, names: Sequence[str], device: Accelerator, catalog: Catalog
-) -> list[Rental | OwnedHardware]:
+def _offers(choices: Choices, names: Sequence[str], device: Accelerator, catalog: Catalog) -> list[Rental | OwnedHardware]:
     if choices.price is not None:
         found = chosen_price(choices.price, catalog, device, price_date=choices.price_date)
         return [] if found is None else [found]
@@ -100,5 +98,3 @@ def _per_second(offer: Rental | OwnedHardware) -> tuple[float, float]:
 
     cost = cost_estimate(CostCase(price=offer, busy=1.0))
     return float(plain(cost.usd_per_second)), 1.0
-
-

@@ -81,7 +81,8 @@ def _holds(steady: Steady, shape: tuple[int, ...]) -> Array:
     free: Array = np.broadcast_to(plain(steady.moment.prefill_load) < FULL_OF_PROMPTS, shape)
     rate = np.broadcast_to(plain(steady.rate), shape)
     rising = np.concatenate([np.ones((shape[0], 1), dtype=bool), np.diff(rate, axis=1) >= 0], axis=1)
-    return free & rising
+    holds: Array = free & rising
+    return holds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,7 +104,7 @@ def capacity(found: Loads, targets: Sequence[Target]) -> Capacity:
 
     excess = _excess(found, targets)
     ok = found.holds & (excess.max(axis=0) <= 1.0)
-    first = np.where(ok.all(axis=1), ok.shape[1], (~ok).argmin(axis=1) * 0 + (~ok).argmax(axis=1))
+    first = np.where(ok.all(axis=1), ok.shape[1], (~ok).argmax(axis=1))
     last = np.maximum(first - 1, 0)
     column = last + _part(found, excess, last)
     column = np.where(first == 0, np.nan, column)
@@ -152,7 +153,8 @@ def column_of(table: Array, value: Array) -> Array:
     low, high = table[rows, below], table[rows, below + 1]
     with np.errstate(divide="ignore", invalid="ignore"):
         part = np.where(high > low, (value - low) / (high - low), 0.0)
-    return below + np.clip(part, 0.0, 1.0)
+    column: Array = below + np.clip(part, 0.0, 1.0)
+    return column
 
 
 def without(places: Array, refusal: Refused) -> Array:
@@ -160,5 +162,3 @@ def without(places: Array, refusal: Refused) -> Array:
     import numpy as np
 
     return np.delete(places, list(refusal.reasons))
-
-

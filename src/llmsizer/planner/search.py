@@ -10,15 +10,17 @@ from llmsizer.catalog.catalog import Catalog
 from llmsizer.catalog.prices import assumption
 from llmsizer.core.errors import InvalidQuestion, LlmsizerError, UnsupportedCombination
 from llmsizer.formulas.demand import replicas_needed, with_spare
-from llmsizer.planner.fleets import DeviceFleet, devices_of, fleets_of
+from llmsizer.planner.fleets import DeviceFleet, devices_of, fleets_of, unmeasured
 from llmsizer.planner.prices import DevicePrices, device_prices
 from llmsizer.planner.question import PlanQuestion
 from llmsizer.planner.screen import Capacity, Loads, at, capacity, column_of, held_places, loads, without
 from llmsizer.planner.space import allowed, reach, structures
+from llmsizer.question.resolve import resolve
 from llmsizer.question.words import Words
 from llmsizer.schema.accelerator import Accelerator
 from llmsizer.schema.deployment import Case
 from llmsizer.schema.fleet import Refused
+from llmsizer.sizing.memory import memory_estimate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,9 +41,11 @@ class Candidates:
 
     ``structure`` and ``device`` are places in ``structures`` and ``devices``; ``tried`` counts those that
     do not fit as well. ``refused`` tells by device why an engine does not run there, and ``failed`` which
-    structures no device can run, with the reason.
+    structures no device can run, with the reason; ``too_small`` the last structure that a device did not
+    hold.
     """
 
+    catalog: Catalog
     structures: Sequence[Words]
     devices: Sequence[Accelerator]
     prices: DevicePrices
@@ -49,6 +53,7 @@ class Candidates:
     tried: int
     refused: Mapping[str, str]
     failed: Mapping[str, str]
+    too_small: Mapping[str, Words]
 
     def __len__(self) -> int:
         return len(self.columns["device"])
@@ -60,6 +65,16 @@ class Candidates:
     def device(self, row: int) -> Accelerator:
         """The device of one row."""
         return self.devices[int(self.columns["device"][row])]
+
+    def memory_reasons(self, place: int) -> str:
+        """Why the smallest structure tried on a device does not fit; empty where none was tried."""
+        device = self.devices[place]
+        words = self.too_small.get(device.id)
+        if words is None:
+            return ""
+        case = resolve(replace(words, hardware=device), self.catalog).case
+        split = case.parallel.devices
+        return f"{split}× {words.quantization or 'own format'}: {'; '.join(memory_estimate(case).reasons)}"
 
     def meets(self) -> Array:
         """Which rows meet every target."""
@@ -78,7 +93,8 @@ def search(question: PlanQuestion, catalog: Catalog, progress: Progress | None =
     names = ("structure", "device", *NUMBERS)
     columns = {name: np.concatenate([block[name] for block in blocks]) if blocks else np.zeros(0) for name in names}
     return Candidates(
-        found.structures, found.devices, found.prices, columns, found.tried, found.refused, found.failed
+        catalog, found.structures, found.devices, found.prices, columns, found.tried, found.refused, found.failed,
+        found.too_small,
     )  # fmt: skip
 
 
@@ -93,8 +109,10 @@ class _Search:
         headroom = question.headroom
         self.headroom = assumption(catalog, "headroom").number if headroom is None else headroom
         self.structures: list[Words] = []
-        self.refused: dict[str, str] = {}
+        self.refused: dict[str, str] = {} if question.choices.hardware else unmeasured(self.devices, catalog)
+        self._measured = [device for device in self.devices if device.id not in self.refused]
         self.failed: dict[str, str] = {}
+        self.too_small: dict[str, Words] = {}
         self.tried = 0
 
     def blocks(self, progress: Progress) -> Iterator[Mapping[str, Array]]:
@@ -113,7 +131,7 @@ class _Search:
         for engine in engines:
             words = replace(self.question.template(), engine=engine)
             try:
-                found, refused = fleets_of(words, self.devices, self.catalog)
+                found, refused = fleets_of(words, self._measured, self.catalog)
             except UnsupportedCombination as refusal:
                 refusals.append(refusal)
                 continue
@@ -139,6 +157,7 @@ class _Search:
             return None
         try:
             held, running = held_places(fleet.case(words, self.catalog, places), places)
+            self.too_small |= {fleet.devices[place].id: words for place in set(places.tolist()) - set(held.tolist())}
         except (InvalidQuestion, UnsupportedCombination) as refusal:
             self.failed.setdefault(_name(words), refusal.message)
             return None
@@ -171,10 +190,12 @@ class _Search:
         }  # fmt: skip
 
     def _replicas(self, borne: Capacity) -> Array:
+        import numpy as np
+
         question = self.question
         bears = borne.running if question.concurrency is not None else borne.rate
-        needed: Array = with_spare(replicas_needed(question.peak, bears, self.headroom, 1), question.spare)
-        return needed
+        needed: Any = with_spare(replicas_needed(question.peak, bears, self.headroom, 1), question.spare)
+        return np.asarray(needed)
 
     def _rate(self, borne: Capacity, replicas: Array) -> Array:
         """Requests a second that come to one replica at the peak."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from llmsizer.catalog.formats import quantization_scheme, scheme_names
 from llmsizer.planner.fleets import has_experts
 from llmsizer.planner.question import ANY, Choices
-from llmsizer.question.support import device_problem, supports_scheme
 from llmsizer.question.splits import legal_tensor_sizes
+from llmsizer.question.support import device_problem, supports_scheme
 from llmsizer.question.words import Words
 from llmsizer.schema.accelerator import Accelerator
 from llmsizer.schema.engine import EngineProfile

@@ -9,7 +9,7 @@ from typing import Any
 
 from llmsizer.catalog.package_data import package_data
 from llmsizer.core.errors import InvalidQuestion, UnknownName, nearest
-from llmsizer.core.quantities import Seconds, human, parse_quantity
+from llmsizer.core.quantities import human, parse_quantity
 
 METRICS = ("ttft", "tpot", "e2e")
 PERCENTILES = ("mean", "p50", "p90", "p95", "p99")
@@ -21,7 +21,7 @@ class Target:
     """A metric (``ttft``, ``tpot``, ``e2e``) that may not exceed ``limit_seconds`` at a percentile."""
 
     metric: str
-    limit_seconds: Seconds
+    limit_seconds: float
     percentile: str = DEFAULT_PERCENTILE
 
     @property
@@ -69,7 +69,8 @@ def targets_of(given: Any) -> tuple[Target, ...]:
         return _unique(_target(str(key), value) for key, value in given.items() if value is not None)
     if isinstance(given, Sequence) and all(isinstance(each, Target) for each in given):
         return tuple(given)
-    raise InvalidQuestion(f"targets: expected a preset or a mapping, got {given!r:.40}", f"presets: {', '.join(preset_names())}")
+    presets = ", ".join(preset_names())
+    raise InvalidQuestion(f"targets: expected a preset or a mapping, got {given!r:.40}", f"presets: {presets}")
 
 
 def _target(key: str, value: Any) -> Target:

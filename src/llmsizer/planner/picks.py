@@ -1,0 +1,226 @@
+"""The winners: asked again one by one, priced exactly, and run through the simulation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from llmsizer.catalog.catalog import Catalog
+from llmsizer.catalog.prices import assumption
+from llmsizer.core.explain import plain
+from llmsizer.cost.ask import cost_case
+from llmsizer.cost.demand import Scaling, case_over_demand, scale_up_lag
+from llmsizer.cost.estimate import CostEstimate, cost_estimate
+from llmsizer.planner.question import PlanQuestion
+from llmsizer.planner.search import Candidates
+from llmsizer.planner.targets import Target
+from llmsizer.question.ask import ask
+from llmsizer.question.words import Words
+from llmsizer.schema.price import OwnedHardware, Rental
+from llmsizer.schema.workload import Targets
+from llmsizer.simulation.asked import Asked, simulate_question
+from llmsizer.sizing.estimate import Estimate
+
+SIMULATED_REQUESTS = 600
+# Replicas that are added where the simulation misses a target that the closed form meets.
+MOST_CORRECTIONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """A target, what the estimate says, and what the simulation says (None: not run)."""
+
+    target: Target
+    estimated: float
+    simulated: float | None = None
+
+    @property
+    def is_met(self) -> bool:
+        """Whether estimate and simulation both keep it."""
+        worst = max(self.estimated, self.simulated if self.simulated is not None else 0.0)
+        return worst <= self.target.limit_seconds * (1 + 1e-9)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The margin as plain data."""
+        return {
+            "target": self.target.figure, "limit_seconds": self.target.limit_seconds,
+            "estimated_seconds": self.estimated, "simulated_seconds": self.simulated, "met": self.is_met,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pick:
+    """A deployment that meets the targets: ``replicas`` of ``estimate`` at its share of the peak.
+
+    ``capacity``: requests a second that one replica bears within the targets. ``cost`` is of the whole
+    deployment over the demand. ``growth``: the multiple of the peak it still bears with its headroom;
+    ``grown`` the replicas and USD an hour at the growth asked for; ``one_less`` the times at the peak with
+    one replica lost (None: it does not bear them, or there is only one).
+    """
+
+    words: Words
+    estimate: Estimate
+    offer: Rental | OwnedHardware
+    replicas: int
+    capacity: float
+    cost: CostEstimate
+    margins: tuple[Margin, ...]
+    growth: float
+    grown: Mapping[str, float]
+    one_less: Mapping[str, float] | None
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def devices(self) -> int:
+        """Devices of the whole deployment."""
+        return self.replicas * self.estimate.case.parallel.devices
+
+    @property
+    def usd_per_hour(self) -> float:
+        """What the deployment costs an hour, on average over its demand."""
+        return float(plain(self.cost.usd_per_second)) * 3600.0
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether every target is met, by the simulation too where it was run."""
+        return all(margin.is_met for margin in self.margins)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The pick as plain data; ``estimate`` is that of one replica."""
+        return {
+            "hardware": self.estimate.case.accelerator.id, "offer": offer_name(self.offer), "replicas": self.replicas,
+            "devices": self.devices, "devices_per_replica": self.estimate.case.parallel.devices,
+            "usd_per_hour": self.usd_per_hour, "capacity_requests_per_second": self.capacity,
+            "confirmed": self.is_confirmed, "margins": [margin.to_dict() for margin in self.margins],
+            "growth": self.growth, "grown": dict(self.grown),
+            "one_less": dict(self.one_less) if self.one_less is not None else None,
+            "cost": self.cost.to_dict(), "estimate": self.estimate.to_dict(), "notes": list(self.notes),
+        }  # fmt: skip
+
+
+def offer_name(offer: Rental | OwnedHardware) -> str:
+    """What an offer is called."""
+    return offer.name if isinstance(offer, Rental) else "owned"
+
+
+def pick_of(row: int, found: Candidates, question: PlanQuestion, catalog: Catalog, confirm: bool) -> Pick:
+    """One candidate, asked as a question of its own; with ``confirm`` its replicas are raised until the
+    simulation keeps the targets too, a few at the most."""
+    columns = found.columns
+    offer = found.prices.offers[int(columns["device"][row])][int(columns["offer"][row])]
+    replicas = int(columns["replicas"][row])
+    made = _made(row, found, question, catalog, offer, replicas, confirm)
+    for more in range(1, MOST_CORRECTIONS + 1):
+        if not confirm or made.is_confirmed:
+            break
+        made = _made(row, found, question, catalog, offer, replicas + more, confirm)
+    return made
+
+
+def _made(
+    row: int, found: Candidates, question: PlanQuestion, catalog: Catalog, offer: Rental | OwnedHardware, replicas: int,
+    confirm: bool,
+) -> Pick:  # fmt: skip
+    planned = float(found.columns["replicas"][row])
+    rate = float(found.columns["rate"][row]) * planned / replicas
+    words = replace(found.words(row), request_rate=rate)
+    estimate = ask(words, catalog)
+    capacity = float(found.columns["capacity"][row])
+    simulated = _simulated(words, question, catalog, estimate) if confirm else {}
+    margins = tuple(Margin(target, _figure(estimate, target), simulated.get(target.figure)) for target in question.targets)
+    notes = () if replicas == planned else (f"{replicas - int(planned)} replicas more than in closed form: simulated",)
+    return Pick(
+        words=words, estimate=estimate, offer=offer, replicas=replicas, capacity=capacity,
+        cost=_cost(question, catalog, estimate, offer, replicas, capacity), margins=margins,
+        growth=_growth(found, question, replicas, capacity, rate), grown=_grown(found, question, row, offer),
+        one_less=_one_less(words, replicas, capacity, rate, catalog), notes=notes,
+    )  # fmt: skip
+
+
+def _figure(estimate: Estimate, target: Target) -> float:
+    return float(plain(getattr(estimate.latency, target.figure)))
+
+
+def _simulated(words: Words, question: PlanQuestion, catalog: Catalog, estimate: Estimate) -> dict[str, float]:
+    """The figures of the targets in a simulation of one replica under its share of the peak."""
+    if estimate.case.draft is not None or not question.targets:
+        return {}
+    result, _ = simulate_question(words, Asked(num_prompts=SIMULATED_REQUESTS), catalog)
+    steady = result.steady()
+    flat = steady.to_dict() if steady is not None else {}
+    return {target.figure: flat[target.figure] for target in question.targets if flat.get(target.figure) is not None}
+
+
+def targets_of_requests(targets: Sequence[Target]) -> Targets:
+    """The limits as every single request's, for goodput."""
+    return Targets(**{f"{target.metric}_seconds": target.limit_seconds for target in targets})
+
+
+def _cost(
+    question: PlanQuestion, catalog: Catalog, estimate: Estimate, offer: Rental | OwnedHardware, replicas: int,
+    capacity: float,
+) -> CostEstimate:  # fmt: skip
+    words, case = question.words, estimate.case
+    weights = float(plain(estimate.memory.per_gpu.weights_bytes)) * case.parallel.devices
+    speed = estimate.speed
+    assert speed is not None, "a pick has a speed"
+    decode = float(plain(speed.latency.tpot_seconds)) * float(case.workload.output_tokens) / max(speed.decode_batch, 1.0)
+    asked = cost_case(
+        catalog, case.accelerator, price=offer, devices=case.parallel.devices, replicas=replicas, extras=words.extras,
+        emissions=words.emissions, weights_bytes=weights, requests_per_second=_peak_rate(question, estimate, replicas),
+        capacity=capacity * replicas, input_tokens=float(case.workload.input_tokens),
+        output_tokens=float(case.workload.output_tokens), cached=float(case.workload.prefix_cache_hit_rate),
+        prefill_seconds=float(plain(speed.prefill.step_seconds)), decode_seconds=decode,
+    )  # fmt: skip
+    if question.demand is not None:
+        lag = scale_up_lag(catalog, weights)
+        scaling = Scaling(capacity=capacity, headroom=headroom_of(question, catalog), spare=question.spare, lag=lag)
+        asked = case_over_demand(asked, question.demand, scaling)
+    return cost_estimate(asked)
+
+
+def _peak_rate(question: PlanQuestion, estimate: Estimate, replicas: int) -> float:
+    if question.concurrency is None:
+        return question.peak
+    return float(plain(estimate.case.request_rate or 0.0)) * replicas
+
+
+def headroom_of(question: PlanQuestion, catalog: Catalog) -> float:
+    """The share of the capacity kept free: the question's, else the catalog's default."""
+    return assumption(catalog, "headroom").number if question.headroom is None else question.headroom
+
+
+def _growth(found: Candidates, question: PlanQuestion, replicas: int, capacity: float, rate: float) -> float:
+    kept = capacity * (1 - headroom_of(question, found.catalog))
+    return (replicas - question.spare) * kept / (rate * replicas)
+
+
+def _grown(found: Candidates, question: PlanQuestion, row: int, offer: Rental | OwnedHardware) -> dict[str, float]:
+    """Replicas and their price at the demand to come."""
+    import numpy as np
+
+    columns = found.columns
+    needed = math.ceil(question.growth * (columns["replicas"][row] - question.spare) * _load_share(found, question, row))
+    replicas = float(max(needed, 1) + question.spare)
+    place, devices = columns["device"][row : row + 1].astype(int), int(columns["devices"][row])
+    cost, _ = found.prices.cheapest(place, devices, np.array([replicas]))
+    return {"multiple": question.growth, "replicas": replicas, "usd_per_hour": float(cost[0]) * 3600.0}
+
+
+def _load_share(found: Candidates, question: PlanQuestion, row: int) -> float:
+    """How much of what the replicas may bear the peak takes."""
+    columns = found.columns
+    working = columns["replicas"][row] - question.spare
+    bears = columns["capacity"][row] * (1 - headroom_of(question, found.catalog)) * working
+    return float(columns["rate"][row] * columns["replicas"][row] / bears)
+
+
+def _one_less(words: Words, replicas: int, capacity: float, rate: float, catalog: Catalog) -> dict[str, float] | None:
+    """The times of a request at the peak while one replica is gone; None where the others do not bear it."""
+    if replicas < 2 or rate * replicas / (replicas - 1) > capacity:
+        return None
+    latency = ask(replace(words, request_rate=rate * replicas / (replicas - 1)), catalog).latency
+    assert latency is not None, "what fits has a latency"
+    return {name: float(plain(getattr(latency, name))) for name in ("ttft_p95_seconds", "tpot_p95_seconds", "e2e_p95_seconds")}
