@@ -15,17 +15,19 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from llmsizer.catalog.catalog import Catalog, load_catalog
     from llmsizer.core.errors import LlmsizerError
+    from llmsizer.planner.plan import Plan
     from llmsizer.question.sweep import Sweep
     from llmsizer.simulation.result import SimulationResult
     from llmsizer.sizing.estimate import Estimate
 
-__all__ = ["Catalog", "Estimate", "LlmsizerError", "Sweep", "estimate", "load_catalog", "simulate", "sweep"]
+__all__ = ["Catalog", "Estimate", "LlmsizerError", "Plan", "Sweep", "estimate", "load_catalog", "plan", "simulate", "sweep"]
 
 _HOMES = {
     "Catalog": "llmsizer.catalog.catalog",
     "load_catalog": "llmsizer.catalog.catalog",
     "Estimate": "llmsizer.sizing.estimate",
     "LlmsizerError": "llmsizer.core.errors",
+    "Plan": "llmsizer.planner.plan",
     "Sweep": "llmsizer.question.sweep",
 }
 
@@ -83,6 +85,31 @@ def sweep(model: Any, hardware: Any, *, catalog: Any = None, **words: Any) -> Sw
 
     _check_words(words)
     return answer({"model": model, "hardware": hardware, **words}, _catalog_of(catalog))
+
+
+def plan(model: Any, *, catalog: Any = None, **words: Any) -> Plan:
+    """The cheapest hardware and settings that serve a workload within its targets, and why the rest does not.
+
+    The demand is one of ``request_rate`` (the peak), ``concurrency`` or ``demand`` (24 or 168 rates, the hours
+    of a day or week). ``targets``: a preset (``interactive``, ``agent``, ``batch``) or a mapping such as
+    ``{"ttft_p95": "500 ms", "tpot": "40 ms"}``. Choices, each a name or a list: ``hardware``, ``vendors``,
+    ``engines``, ``formats``, ``cache_formats`` (``any``: all), ``providers``, ``regions``, ``markets``; ``price`` as
+    in ``estimate``; limits ``most_devices`` (of a replica), ``most_devices_in_all``, ``most_usd_per_hour``,
+    ``most_watts``. ``headroom``, ``spare``, ``growth``, ``picks``, ``confirm`` (simulate the picks); and the words of
+    ``estimate`` that a plan does not choose itself.
+
+    >>> import llmsizer
+    >>> found = llmsizer.plan("llama-3.1-8b", request_rate=2, targets={"tpot": "50 ms"}, hardware=["l40s", "h100"])
+    >>> found.best.estimate.case.accelerator.id
+    'l40s'
+
+    Raises LlmsizerError for a mistake; where nothing meets the targets ``best`` is None and ``nearest`` tells
+    how near it comes.
+    """
+    from llmsizer.planner.ask import question_of
+    from llmsizer.planner.plan import plan_question
+
+    return plan_question(question_of({"model": model, **words}), _catalog_of(catalog))
 
 
 def simulate(

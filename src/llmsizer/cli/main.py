@@ -30,6 +30,7 @@ COMMANDS = {
     "simulate": "simulate",
     "compare": "compare",
     "sweep": "sweep",
+    "plan": "plan",
     "validate": "validate",
 }
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Annotated, Any
 
 import typer
@@ -19,8 +20,9 @@ CatalogPaths = Annotated[
 ]
 
 
-def _option(*flags: str, text: str) -> Any:
-    return typer.Option(*flags, help=text, show_default=False)
+def option(*flags: str, text: str, metavar: str | None = None) -> Any:
+    """An option that is given as text."""
+    return typer.Option(*flags, help=text, show_default=False, metavar=metavar)
 
 
 def _number(*flags: str, text: str) -> Any:
@@ -30,62 +32,76 @@ def _number(*flags: str, text: str) -> Any:
 # One line a word: its type, its default (... when it must be given), its flags and help.
 # ruff: noqa: E501
 QUESTION: dict[str, tuple[Any, Any, Any]] = {
-    "model": (str, ..., _option("--model", "-m", text="A catalog name, or a path to config.json, a model folder or a .gguf file.")),
-    "hardware": (str, ..., _option("--gpu", "--hardware", "-g", text="A device of the catalog, e.g. h100, l40s, mi300x, m2-ultra@64GiB.")),
-    "quantization": (str | None, None, _option("--quantization", "-q", text="Weight format: fp8, awq, nvfp4, Q4_K_M … (default: the checkpoint's own).")),
-    "dtype": (str | None, None, _option("--dtype", text="Type of unquantized weights and activations.")),
-    "kv_cache_dtype": (str | None, None, _option("--kv-cache-dtype", text="auto, fp8, int8, q8_0 … or keys/values.")),
+    "model": (str, ..., option("--model", "-m", text="A catalog name, or a path to config.json, a model folder or a .gguf file.")),
+    "hardware": (str, ..., option("--gpu", "--hardware", "-g", text="A device of the catalog, e.g. h100, l40s, mi300x, m2-ultra@64GiB.")),
+    "quantization": (str | None, None, option("--quantization", "-q", text="Weight format: fp8, awq, nvfp4, Q4_K_M … (default: the checkpoint's own).")),
+    "dtype": (str | None, None, option("--dtype", text="Type of unquantized weights and activations.")),
+    "kv_cache_dtype": (str | None, None, option("--kv-cache-dtype", text="auto, fp8, int8, q8_0 … or keys/values.")),
     "tensor_parallel_size": (str | None, None, _number("--tensor-parallel-size", "--tp", text="Tensor-parallel ranks.")),
     "pipeline_parallel_size": (str | None, None, _number("--pipeline-parallel-size", "--pp", text="Pipeline stages.")),
     "data_parallel_size": (str | None, None, _number("--data-parallel-size", "--dp", text="Attention data-parallel ranks.")),
-    "enable_expert_parallel": (bool, False, _option("--enable-expert-parallel", "--ep", text="Spread whole experts over all ranks.")),
-    "engine": (str | None, None, _option("--engine", "-e", text="vllm, vllm@0.11.0, sglang, tensorrt-llm, llama.cpp … (default: vllm where it runs).")),
+    "enable_expert_parallel": (bool, False, option("--enable-expert-parallel", "--ep", text="Spread whole experts over all ranks.")),
+    "engine": (str | None, None, option("--engine", "-e", text="vllm, vllm@0.11.0, sglang, tensorrt-llm, llama.cpp … (default: vllm where it runs).")),
     "max_model_len": (str | None, None, _number("--max-model-len", text="Longest sequence the engine is started for.")),
     "max_num_seqs": (str | None, None, _number("--max-num-seqs", text="Sequences in one step.")),
     "max_num_batched_tokens": (str | None, None, _number("--max-num-batched-tokens", text="Tokens in one step.")),
     "gpu_memory_utilization": (str | None, None, _number("--gpu-memory-utilization", text="The engine's own memory fraction.")),
     "block_size": (str | None, None, _number("--block-size", text="Tokens in a cache block.")),
-    "enforce_eager": (bool, False, _option("--enforce-eager", text="No CUDA graphs.")),
-    "flash_attention": (bool | None, None, _option("--flash-attention/--no-flash-attention", text="Whether attention scores stay off memory.")),
+    "enforce_eager": (bool, False, option("--enforce-eager", text="No CUDA graphs.")),
+    "flash_attention": (bool | None, None, option("--flash-attention/--no-flash-attention", text="Whether attention scores stay off memory.")),
     "input_tokens": (str | None, None, _number("--input-tokens", "--isl", text="Tokens of a prompt (default 1024).")),
     "output_tokens": (str | None, None, _number("--output-tokens", "--osl", text="Tokens of an answer (default 256).")),
-    "concurrency": (str | None, None, _option("--concurrency", "-c", text="Requests at once, or max.")),
+    "concurrency": (str | None, None, option("--concurrency", "-c", text="Requests at once, or max.")),
     "request_rate": (str | None, None, _number("--request-rate", "--rate", text="Requests per second, instead of a number in flight.")),
     "prefix_cache_hit_rate": (str | None, None, _number("--prefix-cache-hit-rate", text="Share of prompt tokens found in the cache.")),
-    "batching": (str | None, None, _option("--batching", text="static, dynamic, continuous or in-flight (default: the engine's own).")),
-    "price": (str | None, None, _option("--price", text="A price id, a provider, '2.50 USD/h' a device, or owned (default: the median provider).")),
-    "price_date": (str | None, None, _option("--price-date", text="Prices as of this day, YYYY-MM-DD.")),
-    "emissions": (str | None, None, _option("--emissions", text="Of the grid, e.g. '400 g/kWh'.")),
-    "calibration": (str | None, None, _option("--calibration", text="auto, or ideal for lower bounds at peak rates.")),
-    "ignore_memory": (bool, False, _option("--ignore-memory", text="Answer speed even where memory does not suffice.")),
-    "transform": (str | None, None, _option("--transform", text="A variant of the model: prune:2:4, prune:structured:heads=0.25, distill:depth=0.5 …")),
-    "speculative": (str | None, None, _option("--speculative", text="ngram, mtp, eagle or draft:MODEL, then :TOKENS, e.g. draft:llama-3.2-1b:5.")),
-    "adapters": (str | None, None, _option("--adapters", text="LoRA slots as COUNTxRANK, e.g. 4x16.")),
-    "offload": (str | None, None, _option("--offload", text="Share of the weights kept in host memory, e.g. weights=0.3.")),
+    "batching": (str | None, None, option("--batching", text="static, dynamic, continuous or in-flight (default: the engine's own).")),
+    "price": (str | None, None, option("--price", text="A price id, a provider, '2.50 USD/h' a device, or owned (default: the median provider).")),
+    "price_date": (str | None, None, option("--price-date", text="Prices as of this day, YYYY-MM-DD.")),
+    "emissions": (str | None, None, option("--emissions", text="Of the grid, e.g. '400 g/kWh'.")),
+    "calibration": (str | None, None, option("--calibration", text="auto, or ideal for lower bounds at peak rates.")),
+    "ignore_memory": (bool, False, option("--ignore-memory", text="Answer speed even where memory does not suffice.")),
+    "transform": (str | None, None, option("--transform", text="A variant of the model: prune:2:4, prune:structured:heads=0.25, distill:depth=0.5 …")),
+    "speculative": (str | None, None, option("--speculative", text="ngram, mtp, eagle or draft:MODEL, then :TOKENS, e.g. draft:llama-3.2-1b:5.")),
+    "adapters": (str | None, None, option("--adapters", text="LoRA slots as COUNTxRANK, e.g. 4x16.")),
+    "offload": (str | None, None, option("--offload", text="Share of the weights kept in host memory, e.g. weights=0.3.")),
 }  # fmt: skip
 
 
 def with_question(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command all options of a question; it receives them as ``words: Words``."""
 
-    def wrapped(**given: Any) -> None:
-        for name, read in COMPOSITE.items():
-            given[name] = read(given[name])
-        typed = {name: given.pop(name) for name in QUESTION}
-        words = Words(**{name: value for name, value in typed.items() if value is not None})
-        command(words=words, **given)
+    @wraps(command)
+    def asking(words: Mapping[str, Any], **given: Any) -> None:
+        command(words=Words(**words), **given)
 
-    own = [p for name, p in inspect.signature(command, eval_str=True).parameters.items() if name != "words"]
-    empty, keyword = inspect.Parameter.empty, inspect.Parameter.KEYWORD_ONLY
-    question = [
-        inspect.Parameter(name, keyword, default=empty if default is ... else default, annotation=Annotated[kind, option])
-        for name, (kind, default, option) in QUESTION.items()
-    ]
-    parameters = [*question, *(p.replace(kind=keyword) for p in own)]
-    wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {p.name: p.annotation for p in parameters}
-    wrapped.__doc__, wrapped.__name__ = command.__doc__, command.__name__
-    return wrapped
+    return with_words(QUESTION)(asking)
+
+
+def with_words(options: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command some options (as in ``QUESTION``); it receives those that were typed as the mapping
+    ``words``."""
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        def wrapped(**given: Any) -> None:
+            for name, read in COMPOSITE.items():
+                if name in options:
+                    given[name] = read(given[name])
+            typed = {name: given.pop(name) for name in options}
+            command(words={name: value for name, value in typed.items() if value is not None}, **given)
+
+        own = [p for name, p in inspect.signature(command, eval_str=True).parameters.items() if name != "words"]
+        empty, keyword = inspect.Parameter.empty, inspect.Parameter.KEYWORD_ONLY
+        parameters = [
+            inspect.Parameter(name, keyword, default=empty if default is ... else default, annotation=Annotated[kind, option])
+            for name, (kind, default, option) in options.items()
+        ]
+        parameters += [p.replace(kind=keyword) for p in own]
+        wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        wrapped.__annotations__ = {p.name: p.annotation for p in parameters}
+        wrapped.__doc__, wrapped.__name__ = command.__doc__, command.__name__
+        return wrapped
+
+    return decorated
 
 
 def _is_number(text: str) -> bool:

@@ -57,7 +57,7 @@ def targets_of(given: Any) -> tuple[Target, ...]:
     ``tokens_per_second`` is a user's reading speed, 1/TPOT.
 
     >>> [str(each) for each in targets_of({"ttft_p99": "1 s", "tokens_per_second": 20})]
-    ['TTFT P99 ≤ 1.00 s', 'TPOT P95 ≤ 50.0 ms']
+    ['TTFT P99 ≤ 1 s', 'TPOT P95 ≤ 50 ms']
 
     Raises InvalidQuestion or UnitError for what is none.
     """
@@ -74,7 +74,7 @@ def targets_of(given: Any) -> tuple[Target, ...]:
 
 
 def _target(key: str, value: Any) -> Target:
-    match = re.fullmatch(r"([a-z]+(?:_per_second)?)(?:_(mean|p\d+))?", key.strip().lower())
+    match = re.fullmatch(r"([a-z][a-z0-9]*(?:_per_second)?)(?:_(mean|p\d+))?", key.strip().lower())
     metric, percentile = (match[1], match[2] or DEFAULT_PERCENTILE) if match else (key, "")
     if metric not in (*METRICS, "tokens_per_second") or percentile not in PERCENTILES:
         known = [*(f"{name}_{share}" for name in METRICS for share in PERCENTILES), "tokens_per_second"]

@@ -1,0 +1,182 @@
+"""A plan as people read it: the answer, what else would do, and why the rest does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llmsizer.core.explain import plain
+from llmsizer.core.quantities import human
+from llmsizer.planner.picks import Margin, Pick, offer_name
+from llmsizer.planner.plan import Plan
+from llmsizer.planner.question import PlanQuestion
+from llmsizer.report.tables import Table
+
+MOST_ALTERNATIVES = 12
+
+
+def plan_heading(question: PlanQuestion) -> str:
+    """What was asked, in one line."""
+    words = question.words
+    sizes = f"{words.input_tokens or 1024:,} tokens in and {words.output_tokens or 256:,} out"
+    targets = ", ".join(str(target) for target in question.targets) or "no targets"
+    return f"{words.model}: {load_text(question)} of {sizes}; {targets}"
+
+
+def load_text(question: PlanQuestion) -> str:
+    """The demand in words."""
+    if question.demand is not None:
+        return f"up to {question.peak:,.4g} requests/s ({question.demand.mean:,.4g} on average)"
+    if question.concurrency is not None:
+        return f"{question.concurrency:,} requests in flight"
+    return f"{question.peak:,.4g} requests/s"
+
+
+def answer_lines(plan: Plan) -> list[str]:
+    """The best pick in some lines; where there is none, what comes nearest."""
+    if plan.best is None:
+        nearest = plan.nearest or ("no device holds the model within the choices",)
+        return ["Answer      nothing meets the targets", *(f"Nearest     {each}" for each in nearest)]
+    best = plan.best
+    return [
+        f"Run         {deployment_text(best)}",
+        f"Cost        {cost_text(best)}",
+        *(f"Target      {margin_text(margin)}" for margin in best.margins),
+        f"Load        {room_text(best, plan.headroom)}",
+        f"Growth      {growth_text(best)}",
+        f"Loss        {loss_text(best)}",
+        f"Evidence    {evidence_text(best)}",
+        *(f"Note        {note}" for note in best.notes),
+    ]
+
+
+def deployment_text(pick: Pick) -> str:
+    """What to run, in one line."""
+    case = pick.estimate.case
+    return (
+        f"{pick.replicas} × {split_text(case.parallel.devices, case.accelerator.name)}, {case.scheme.id} weights, "
+        f"{case.cache_format.id} cache, {case.engine.title} {case.engine.version}{_split(pick)}"
+    )
+
+
+def split_text(devices: int, name: str) -> str:
+    """The devices of a replica."""
+    return name if devices == 1 else f"({devices} × {name})"
+
+
+def _split(pick: Pick) -> str:
+    parallel = pick.estimate.case.parallel
+    sizes = [
+        ("tp", parallel.tensor_parallel_size),
+        ("pp", parallel.pipeline_parallel_size),
+        ("dp", parallel.data_parallel_size),
+    ]
+    parts = [f"{name} {size}" for name, size in sizes if size > 1]
+    parts += ["expert-parallel"] if parallel.enable_expert_parallel else []
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def cost_text(pick: Pick) -> str:
+    """The price of a pick, by the hour and by the token."""
+    cost = pick.cost.to_dict()
+    text = f"{pick.usd_per_hour:,.2f} USD/h on {offer_name(pick.offer)}"
+    if cost["usd_per_million_output_tokens"] is not None:
+        text += (
+            f"; {cost['usd_per_request'] * 1e3:,.3g} USD per thousand requests, {cost['usd_per_million_input_tokens']:,.3g} "
+            f"per million input and {cost['usd_per_million_output_tokens']:,.3g} per million output tokens"
+        )
+    return text
+
+
+def margin_text(margin: Margin) -> str:
+    """A target with what the closed form and the simulation say."""
+    simulated = "" if margin.simulated is None else f", simulated {_time(margin.simulated)}"
+    verdict = "" if margin.is_met else " — missed"
+    return f"{margin.target}: {_time(margin.estimated)}{simulated}{verdict}"
+
+
+def room_text(pick: Pick, headroom: float) -> str:
+    """What a replica bears and what comes to it."""
+    rate = float(plain(pick.estimate.case.request_rate or 0.0))
+    return (
+        f"a replica bears {pick.capacity:,.3g} requests/s within the targets and gets {rate:,.3g}; {headroom:.0%} are kept free"
+    )
+
+
+def growth_text(pick: Pick) -> str:
+    """How far the deployment reaches, and what the demand to come takes."""
+    grown = pick.grown
+    return (
+        f"holds up to {pick.growth:,.2f} × the peak; at {grown['multiple']:g} ×: {grown['replicas']:.0f} replicas, "
+        f"{grown['usd_per_hour']:,.2f} USD/h"
+    )
+
+
+def loss_text(pick: Pick) -> str:
+    """What happens when one replica is lost."""
+    if pick.replicas == 1:
+        return "there is one replica: its loss is an outage (--spare 1 adds another)"
+    if pick.one_less is None:
+        return "with one replica less the others miss the targets at the peak (--spare 1 adds another)"
+    times = ", ".join(f"{name.split('_')[0].upper()} P95 {_time(value)}" for name, value in pick.one_less.items())
+    return f"with one replica less: {times}"
+
+
+def evidence_text(pick: Pick) -> str:
+    """How far the pick may be trusted."""
+    evidence = pick.estimate.evidence
+    low, high = evidence.tpot_interval_seconds or (0.0, 0.0)
+    return f"{evidence.tier} ({evidence.weakest}); TPOT {_time(low)} to {_time(high)} with 80 % confidence"
+
+
+def picks_table(plan: Plan) -> Table:
+    """The picks, each asked again and simulated."""
+    rows = [
+        [
+            pick.estimate.case.accelerator.id, f"{pick.replicas}×{pick.estimate.case.parallel.devices}",
+            pick.estimate.case.scheme.id, f"{pick.usd_per_hour:,.2f}",
+            *(_times(margin) for margin in pick.margins), "yes" if pick.is_confirmed else "no", pick.estimate.evidence.tier,
+        ]
+        for pick in plan.picks
+    ]  # fmt: skip
+    targets = [f"{target.title}, ms" for target in plan.question.targets]
+    headers = ["device", "replicas", "format", "USD/h", *targets, "confirmed", "evidence"]
+    return Table("Picks: the cheapest of each device (estimated / simulated)", headers, rows, right=(1, 3))
+
+
+def _times(margin: Margin) -> str:
+    simulated = "–" if margin.simulated is None else f"{1e3 * margin.simulated:,.0f}"
+    return f"{1e3 * margin.estimated:,.0f} / {simulated}"
+
+
+def rows_table(title: str, rows: Sequence[Mapping[str, Any]], most: int | None = MOST_ALTERNATIVES) -> Table:
+    """Candidates, cheapest first."""
+    made = [
+        [
+            row["hardware"], f"{row['replicas']}×{row['devices'] // row['replicas']}", row["quantization"],
+            row["kv_cache_dtype"],
+            f"{row['usd_per_hour']:,.2f}", f"{1e3 * row['ttft_seconds']:,.0f}", f"{1e3 * row['tpot_seconds']:.1f}",
+            f"{row['output_tokens_per_second_per_gpu']:,.0f}",
+        ]
+        for row in rows[:most]
+    ]  # fmt: skip
+    headers = ["device", "replicas", "format", "cache", "USD/h", "TTFT, ms", "TPOT, ms", "tokens/s/device"]
+    return Table(title, headers, made, right=(1, 4, 5, 6, 7))
+
+
+def rejected_table(plan: Plan, most: int | None = None) -> Table:
+    """Devices that no plan uses; devices with the same reason share a line."""
+    groups: dict[str, list[str]] = {}
+    for each in plan.rejected:
+        groups.setdefault(each.reason, []).append(each.device)
+    rows = [[_names(devices), reason] for reason, devices in list(groups.items())[:most]]
+    return Table("Not chosen", ["device", "reason"], rows)
+
+
+def _names(devices: Sequence[str], most: int = 3) -> str:
+    rest = len(devices) - most
+    return ", ".join(devices[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _time(value: float) -> str:
+    return human(value, "second", 3)
