@@ -12,7 +12,8 @@ from llmsizer.cli.options import CatalogPaths, Format, catalog_of
 from llmsizer.cli.output import checked_format, print_tables
 from llmsizer.core.errors import LlmsizerError
 from llmsizer.question.words import checked_choice
-from llmsizer.report.validation import kernel_table, summary_table, validation_page, worst_table
+from llmsizer.report.validation import kernel_table, ranking_table, summary_table, validation_page, worst_table
+from llmsizer.validation.ranking import ranking, rated_rows
 from llmsizer.validation.run import PARTS, all_errors
 from llmsizer.validation.statistics import summaries
 
@@ -51,11 +52,14 @@ def command(
         _compare_file(file, given, catalog_of(catalog), format_)
         return
     part = checked_choice("--only", only, list(PARTS)) if only is not None else None
-    errors = all_errors(catalog_of(catalog), part)
+    nouns = catalog_of(catalog)
+    errors = all_errors(nouns, part)
     if write is not None:
-        _write(Path(write), validation_page(errors))
+        _write(Path(write), validation_page(errors, ranking(rated_rows(nouns))))
     found = summaries(errors, worst)
-    tables = [summary_table(found), kernel_table()] if part != "memory" else [summary_table(found)]
+    tables = [summary_table(found)]
+    if part != "memory":
+        tables += [kernel_table(), ranking_table(ranking(rated_rows(nouns)), worst)]
     if worst:
         tables.append(worst_table(found))
     print_tables("Estimate against measurement", tables, format_)

@@ -8,6 +8,7 @@ from llmsizer.catalog.calibrations import FAMILIES
 from llmsizer.catalog.package_data import package_data
 from llmsizer.report.tables import Table, as_markdown
 from llmsizer.validation.benchmark_runs import RunComparison
+from llmsizer.validation.ranking import Ranking
 from llmsizer.validation.statistics import ErrorRow, Summary, summaries
 
 HEADERS = ["quantity", "role", "n", "median", "groups", "mean", "90th", "bias", "inside"]
@@ -66,6 +67,16 @@ def kernel_table() -> Table:
     return Table("Kernel curves: errors in % on what was left out of the fit", headers, rows, right=(2, 3, 4, 5))
 
 
+def ranking_table(found: Ranking, worst: int = 10) -> Table:
+    """How often estimates order two deployments as they were measured, and the clearest mistakes."""
+    title = (
+        f"Order of deployments: {found.agreeing} of {found.pairs} pairs ({found.share:.1%}) in {found.groups} groups agree; "
+        "the clearest that do not"
+    )
+    rows = [[first, second, f"{ratio:.2f}"] for first, second, ratio in found.wrong[:worst]]
+    return Table(title, ["row", "other row", "measured ratio"], rows, right=(2,))
+
+
 def run_table(compared: RunComparison) -> Table:
     """The metrics of one benchmark run beside the estimate; times in milliseconds."""
     rows = []
@@ -95,6 +106,10 @@ means over a run of 10·C prompts, whose first C come at once; maximum load with
 run. First tokens that came after more than four seconds are listed apart: they waited in a queue.
 """
 
+ORDER = """A planner rests on the order of deployments more than on their times. Pairs of rows with one model, engine and load
+that were measured on different devices, formats or splits, and whose rates differ by more than a tenth:
+"""
+
 REMARKS = """## What the worst rows have in common
 
 - **vLLM, Llama-3.1-8B in fp8 on H200, TPOT and TTFT.** The measured rates need 84 % of the device's fp8 peak around the
@@ -111,10 +126,11 @@ REMARKS = """## What the worst rows have in common
 """
 
 
-def validation_page(errors: Sequence[ErrorRow], worst: int = 10) -> str:
+def validation_page(errors: Sequence[ErrorRow], order: Ranking, worst: int = 10) -> str:
     """The page as Markdown."""
     found = summaries(errors, worst)
     parts = [PAGE, "## Errors by quantity", as_markdown(summary_table(found)), "## Errors by group",
-             as_markdown(group_table(errors, LOADED)), "## Kernels", as_markdown(kernel_table()), REMARKS,
+             as_markdown(group_table(errors, LOADED)), "## Kernels", as_markdown(kernel_table()),
+             "## Order of deployments", ORDER, as_markdown(ranking_table(order)), REMARKS,
              "## Worst rows", as_markdown(worst_table(found))]  # fmt: skip
     return "\n\n".join(part.strip() for part in parts) + "\n"
