@@ -10,6 +10,7 @@ from llmsizer.blocks.feed_forward import MixtureOfExperts
 from llmsizer.catalog.calibrations import covered_devices, covered_vendors
 from llmsizer.catalog.catalog import Catalog
 from llmsizer.core.errors import LlmsizerError, UnsupportedCombination
+from llmsizer.core.explain import plain
 from llmsizer.planner.question import Choices, checked_choice_list
 from llmsizer.question.limits import static_fraction
 from llmsizer.question.resolve import resolve
@@ -19,24 +20,68 @@ from llmsizer.schema.deployment import Case
 from llmsizer.schema.engine import EngineProfile
 from llmsizer.schema.fleet import Fleet
 from llmsizer.schema.model import Model
+from llmsizer.sizing.memory import fleet_memory
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Facts of an engine that may differ within a fleet: they enter as columns, or not at all.
+# Facts of an engine that may differ within a fleet, and enter as columns.
 _COLUMNS = ("non_torch", "non_torch_parallel")
+# Limits of an engine that may differ within a fleet: memory is asked for those that agree, speed for all.
+_LIMITS = ("max_num_seqs", "max_num_batched_tokens")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """The devices of a fleet that hold a case: their places, the sequences that run on each at a time (of one
+    attention rank, a column), and the case on all of them."""
+
+    places: NDArray[Any]
+    most: NDArray[Any]
+    case: Case
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DeviceFleet:
-    """Devices on which an engine behaves alike, with the base case of each."""
+    """Devices on which an engine behaves alike; ``parts`` are the places of those with the same limits."""
 
     devices: tuple[Accelerator, ...]
     fleet: Fleet
     engine: EngineProfile
+    parts: tuple[NDArray[Any], ...]
+    taken: dict[bytes, Fleet]
+
+    def held(self, words: Words, catalog: Catalog, places: NDArray[Any]) -> Held | None:
+        """The case of some words on those of the devices that hold it; None where none does. Raises what
+        refuses all of them."""
+        import numpy as np
+
+        found, most, tokens = [], [], []
+        case = None
+        for part in self.parts:
+            asked = np.intersect1d(part, places)
+            if len(asked):
+                case = self.case(words, catalog, asked)
+                fits, running = _held(case, len(asked))
+                found.append(asked[fits])
+                most.append(np.maximum(np.minimum(running[fits], float(case.max_num_seqs)), 1.0))
+                tokens.append(np.full((int(fits.sum()), 1), float(case.max_num_batched_tokens)))
+        if case is None or not sum(map(len, found)):
+            return None
+        places, budget = np.concatenate(found), np.concatenate(tokens)
+        limit: Any = budget if budget.min() < budget.max() else float(budget[0, 0])
+        whole = replace(case, fleet=self.take(places), max_num_batched_tokens=limit)
+        return Held(places, np.concatenate(most), whole)
+
+    def take(self, places: NDArray[Any]) -> Fleet:
+        """The fleet of some places, made once."""
+        key = places.tobytes()
+        if key not in self.taken:
+            self.taken[key] = self.fleet.take(places)
+        return self.taken[key]
 
     def case(self, words: Words, catalog: Catalog, places: NDArray[Any]) -> Case:
-        """The case of some words on some of the devices at once. Raises what refuses all of them."""
+        """The case of some words on devices with the same limits at once."""
         import numpy as np
 
         chosen = [self.devices[place] for place in places.tolist()]
@@ -44,7 +89,7 @@ class DeviceFleet:
         memory = np.array([float(device.usable_memory) for device in chosen]).reshape(-1, 1)
         engine = replace(case.engine, **{name: _rows(getattr(self.engine, name), places) for name in _COLUMNS})
         return replace(
-            case, accelerator=replace(chosen[0], usable_memory=memory), engine=engine, fleet=self.fleet.take(places),
+            case, accelerator=replace(chosen[0], usable_memory=memory), engine=engine,
             memory_fraction=self._fraction(case, chosen, words),
         )  # fmt: skip
 
@@ -57,6 +102,16 @@ class DeviceFleet:
         tokens = int(case.max_num_batched_tokens)
         found = [static_fraction(case.engine, device, case.parallel, tokens) for device in chosen]
         return np.array(found).reshape(-1, 1)
+
+
+def _held(case: Case, count: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Which of the case's devices hold it, and the sequences of one attention rank that find cache on each."""
+    import numpy as np
+
+    fits, running = fleet_memory(case)
+    ranks = case.parallel.data_parallel_size
+    running = np.broadcast_to(plain(running), (count, 1))
+    return np.broadcast_to(fits, (count, 1))[:, 0] & (running[:, 0] >= 1), running / ranks
 
 
 def _rows(value: Any, places: NDArray[Any]) -> Any:
@@ -108,7 +163,7 @@ def fleets_of(words: Words, devices: Sequence[Accelerator], catalog: Catalog) ->
 
 def _behaviour(case: Case) -> tuple[Any, ...]:
     """Everything of an engine's profile on a device that must be the same within a fleet."""
-    apart = {"provenance", *_COLUMNS}
+    apart = {"provenance", *_COLUMNS, *_LIMITS}
     if not has_experts(case.model):
         apart.add("expert_alignment")
     return tuple(str(getattr(case.engine, each.name)) for each in fields(case.engine) if each.name not in apart)
@@ -126,4 +181,9 @@ def _fleet(cases: Sequence[Case]) -> DeviceFleet:
     columns: Mapping[str, Any] = {
         name: np.array([float(getattr(case.engine, name)) for case in cases]).reshape(-1, 1) for name in _COLUMNS
     }
-    return DeviceFleet(tuple(case.accelerator for case in cases), Fleet(cases), replace(first, **columns))
+    limits: dict[Any, list[int]] = {}
+    for place, case in enumerate(cases):
+        limits.setdefault(tuple(getattr(case.engine, name) for name in _LIMITS), []).append(place)
+    parts = tuple(np.array(places) for places in limits.values())
+    devices = tuple(case.accelerator for case in cases)
+    return DeviceFleet(devices, Fleet(cases), replace(first, **columns), parts, {})

@@ -7,11 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from llmsizer.core.explain import plain
-from llmsizer.core.numerics import minimum
 from llmsizer.planner.targets import Target
 from llmsizer.schema.deployment import Case
-from llmsizer.schema.fleet import Refused
-from llmsizer.sizing.memory import fleet_memory
 from llmsizer.sizing.percentiles import percentiles
 from llmsizer.sizing.serving import Serving, Steady
 from llmsizer.sizing.step_time import StepClock
@@ -42,25 +39,15 @@ class Loads:
     holds: Array
 
 
-def held_places(case: Case, places: Array) -> tuple[Array, Array]:
-    """Which of a fleet's devices hold the case, and the sequences that run on each of those at a time."""
-    import numpy as np
-
-    fits, running = fleet_memory(case)
-    fits = np.broadcast_to(fits, (len(places), 1))[:, 0] & np.broadcast_to(running >= 1, (len(places), 1))[:, 0]
-    return places[fits], np.broadcast_to(plain(running), (len(places), 1))[fits]
-
-
-def loads(case: Case, running: Array) -> Loads:
+def loads(case: Case, most: Array) -> Loads:
     """The times of a case on every device of its fleet from an idle engine to a full one.
 
-    ``running``: sequences that find cache at a time, a column. Raises ``Refused`` for devices without
-    calibration.
+    ``most``: sequences that one attention rank runs at a time, a column. Raises ``Refused`` for devices
+    without calibration.
     """
     import numpy as np
 
     ranks = case.parallel.data_parallel_size
-    most = np.maximum(minimum(running / ranks, float(case.max_num_seqs)), 1.0)
     others = (most - 1.0) * np.array(SHARES)
     asked = replace(case, request_rate=1.0, concurrency=None)
     serving = Serving(asked, StepClock(asked))
@@ -155,10 +142,3 @@ def column_of(table: Array, value: Array) -> Array:
         part = np.where(high > low, (value - low) / (high - low), 0.0)
     column: Array = below + np.clip(part, 0.0, 1.0)
     return column
-
-
-def without(places: Array, refusal: Refused) -> Array:
-    """The places less those that a lookup refused."""
-    import numpy as np
-
-    return np.delete(places, list(refusal.reasons))

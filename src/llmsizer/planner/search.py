@@ -10,15 +10,14 @@ from llmsizer.catalog.catalog import Catalog
 from llmsizer.catalog.prices import assumption
 from llmsizer.core.errors import InvalidQuestion, LlmsizerError, UnsupportedCombination
 from llmsizer.formulas.demand import replicas_needed, with_spare
-from llmsizer.planner.fleets import DeviceFleet, devices_of, fleets_of, unmeasured
+from llmsizer.planner.fleets import DeviceFleet, Held, devices_of, fleets_of, unmeasured
 from llmsizer.planner.prices import DevicePrices, device_prices
 from llmsizer.planner.question import PlanQuestion
-from llmsizer.planner.screen import Capacity, Loads, at, capacity, column_of, held_places, loads, without
+from llmsizer.planner.screen import Capacity, Loads, at, capacity, column_of, loads
 from llmsizer.planner.space import allowed, reach, structures
 from llmsizer.question.resolve import resolve
 from llmsizer.question.words import Words
 from llmsizer.schema.accelerator import Accelerator
-from llmsizer.schema.deployment import Case
 from llmsizer.schema.fleet import Refused
 from llmsizer.sizing.memory import memory_estimate
 
@@ -152,32 +151,36 @@ class _Search:
 
     def _block(self, fleet: DeviceFleet, words: Words, places: Array) -> Mapping[str, Array] | None:
         """The rows of one structure on the devices that hold it."""
+        import numpy as np
+
         self.tried += len(places)
         if not len(places):
             return None
         try:
-            held, running = held_places(fleet.case(words, self.catalog, places), places)
-            self.too_small |= {fleet.devices[place].id: words for place in set(places.tolist()) - set(held.tolist())}
+            held = fleet.held(words, self.catalog, places)
         except (InvalidQuestion, UnsupportedCombination) as refusal:
             self.failed.setdefault(_name(words), refusal.message)
             return None
-        while len(held):
-            case = fleet.case(words, self.catalog, held)
+        small = set(places.tolist()) - set(held.places.tolist() if held is not None else ())
+        self.too_small |= {fleet.devices[place].id: words for place in small}
+        while held is not None:
             try:
-                return self._rows(fleet, words, held, case, loads(case, running))
+                return self._rows(fleet, words, held, loads(held.case, held.most))
             except Refused as refusal:
-                self.refused |= {fleet.devices[int(held[place])].id: why for place, why in refusal.reasons.items()}
-                running, held = without(running, refusal), without(held, refusal)
+                kept = np.delete(held.places, list(refusal.reasons))
+                self.refused |= {fleet.devices[int(held.places[at])].id: why for at, why in refusal.reasons.items()}
+                held = fleet.held(words, self.catalog, kept) if len(kept) else None
         return None
 
-    def _rows(self, fleet: DeviceFleet, words: Words, held: Array, case: Case, found: Loads) -> Mapping[str, Array]:
+    def _rows(self, fleet: DeviceFleet, words: Words, held: Held, found: Loads) -> Mapping[str, Array]:
         import numpy as np
 
         self.structures.append(words)
+        case = held.case
         devices, borne = case.parallel.devices, capacity(found, self.question.targets)
-        rows = np.array([self.place[fleet.devices[place].id] for place in held.tolist()])
+        rows = np.array([self.place[fleet.devices[place].id] for place in held.places.tolist()])
         replicas = self._replicas(borne)
-        rate = self._rate(borne, replicas)
+        rate = self._rate(found, replicas)
         cost, offer = self.prices.cheapest(rows, devices, np.nan_to_num(replicas, nan=1.0))
         column = column_of(found.rate, np.nan_to_num(rate))
         output = rate * float(case.workload.output_tokens) / devices
@@ -197,10 +200,14 @@ class _Search:
         needed: Any = with_spare(replicas_needed(question.peak, bears, self.headroom, 1), question.spare)
         return np.asarray(needed)
 
-    def _rate(self, borne: Capacity, replicas: Array) -> Array:
+    def _rate(self, found: Loads, replicas: Array) -> Array:
         """Requests a second that come to one replica at the peak."""
-        peak: Array = self.question.peak / replicas
-        return peak if self.question.concurrency is None else borne.rate * peak / borne.running
+        import numpy as np
+
+        share: Array = self.question.peak / replicas
+        if self.question.concurrency is None:
+            return share
+        return np.where(np.isnan(share), np.nan, at(found.rate, column_of(found.running, np.nan_to_num(share))))
 
 
 def _name(words: Words) -> str:

@@ -56,8 +56,12 @@ def formats(model: Model, engine: EngineProfile, wanted: Sequence[str]) -> list[
 
 def _narrower(scheme: QuantizationScheme, model: Model, named: bool) -> bool:
     """Whether a scheme that nobody named is worth a try: a model is not widened, nor made from a
-    quantized checkpoint again."""
-    return named or (model.native_quantization in ("bf16", "fp16", "fp32") and scheme.id not in ("bf16", "fp16", "fp32"))
+    quantized checkpoint again; GGUF files are llama.cpp's."""
+    return named or (
+        not scheme.is_gguf
+        and model.native_quantization in ("bf16", "fp16", "fp32")
+        and scheme.id not in ("bf16", "fp16", "fp32")
+    )
 
 
 def cache_formats(engine: EngineProfile, wanted: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmsizer.catalog.package_data import package_data
-from llmsizer.core.errors import InvalidQuestion, UnknownName, nearest
+from llmsizer.core.errors import InvalidQuestion, UnitError, UnknownName, nearest
 from llmsizer.core.quantities import human, parse_quantity
 
 METRICS = ("ttft", "tpot", "e2e")
@@ -77,15 +77,20 @@ def _target(key: str, value: Any) -> Target:
     match = re.fullmatch(r"([a-z][a-z0-9]*(?:_per_second)?)(?:_(mean|p\d+))?", key.strip().lower())
     metric, percentile = (match[1], match[2] or DEFAULT_PERCENTILE) if match else (key, "")
     if metric not in (*METRICS, "tokens_per_second") or percentile not in PERCENTILES:
-        known = [*(f"{name}_{share}" for name in METRICS for share in PERCENTILES), "tokens_per_second"]
-        near = nearest(key, known)
-        raise InvalidQuestion(f"targets: '{key[:40]}' is not known", f"Did you mean: {', '.join(near)}?" if near else "")
+        known = [*METRICS, *(f"{name}_{share}" for name in METRICS for share in PERCENTILES), "tokens_per_second"]
+        near = nearest(key.partition("_")[0], METRICS) or nearest(key, known) or known
+        raise InvalidQuestion(f"targets: '{key[:40]}' is not known", f"Did you mean: {', '.join(near)}?")
     if metric == "tokens_per_second":
-        return Target("tpot", 1.0 / _positive(key, parse_quantity(f"{value} 1/second", "1/second")), percentile)
-    return Target(metric, _positive(key, parse_quantity(value, "second")), percentile)
+        return Target("tpot", 1.0 / _number(key, f"{value} 1/second", "1/second"), percentile)
+    return Target(metric, _number(key, value, "second"), percentile)
 
 
-def _positive(key: str, number: float) -> float:
+def _number(key: str, value: Any, unit: str) -> float:
+    """A positive quantity; the message names the target it belongs to."""
+    try:
+        number = parse_quantity(value, unit)
+    except UnitError as error:
+        raise InvalidQuestion(f"targets: {key}: {error.message}", error.hint) from None
     if not number > 0:
         raise InvalidQuestion(f"targets: {key} must be above zero")
     return number

@@ -142,7 +142,7 @@ class Serving:
 
     def _budget(self, decoding: Count) -> Tokens:
         most = self.case.max_num_batched_tokens
-        return prompt_budget(most, decoding, self.speculation.query_tokens) if plain(most) else self.prompt
+        return prompt_budget(most, decoding, self.speculation.query_tokens) if anywhere(plain(most) > 0) else self.prompt
 
     def _prompt_step(self, decoding: Count, budget: Tokens, entering: Count, share: Fraction) -> Step:
         """A step that carries prompt tokens: a prompt's own share of it at least, others' beside it."""

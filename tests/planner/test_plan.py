@@ -1,0 +1,211 @@
+"""Plans against searches by hand, and what must hold of any plan."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import llmsizer
+from llmsizer.core.errors import LlmsizerError
+from llmsizer.planner.plan import Plan
+from llmsizer.question.words import Words
+
+TARGETS = {"ttft": "500 ms", "tpot": "40 ms"}
+PRICES = {"l40s": 1.0, "h100": 2.5}
+
+
+def plan(model: str = "llama-3.1-8b", **words: Any) -> Plan:
+    asked = {"request_rate": 10, "targets": TARGETS, "hardware": ["l40s", "h100"], "confirm": False, **words}
+    return llmsizer.plan(model, **asked)
+
+
+def best_by_hand(device: str, tensor: int, quantization: str | None, rate: float) -> tuple[int, float]:
+    """Replicas of one deployment by trying rates one after another, and the rate each bears."""
+
+    def meets(load: float) -> bool:
+        found = llmsizer.estimate(
+            "llama-3.1-8b", device, tensor_parallel_size=tensor, quantization=quantization, request_rate=load, engine="vllm"
+        )
+        latency, speed = found.latency, found.speed
+        assert latency is not None and speed is not None
+        return latency.ttft_p95_seconds <= 0.5 and latency.tpot_p95_seconds <= 0.04 and speed.waiting == 0
+
+    low, high = 0.01, 200.0
+    for _ in range(40):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if meets(middle) else (low, middle)
+    return math.ceil(rate / (low * 0.8)), low
+
+
+def test_brute_force_finds_the_same_deployment() -> None:
+    found = []
+    for device, tensor, quantization in itertools.product(PRICES, (1, 2), (None, "fp8")):
+        replicas, capacity = best_by_hand(device, tensor, quantization, 40.0)
+        found.append((replicas * tensor * PRICES[device], device, tensor, quantization, replicas, capacity))
+    cost, device, tensor, quantization, replicas, capacity = min(found)
+    by_device = {
+        name: plan(request_rate=40, most_devices=2, price=f"{price} USD/h", hardware=[name], headroom=0.2)
+        for name, price in PRICES.items()
+    }
+    best = min((each.best for each in by_device.values() if each.best), key=lambda pick: pick.usd_per_hour)
+    assert best.usd_per_hour == pytest.approx(cost)
+    case = best.estimate.case
+    assert (case.parallel.tensor_parallel_size, best.words.quantization, best.replicas) == (tensor, quantization, replicas)
+    assert best.capacity == pytest.approx(capacity, rel=0.06)
+    assert case.accelerator.id.startswith(device)
+
+
+def test_the_cost_is_the_rate_card() -> None:
+    pick = plan(hardware=["l40s"], price="8 USD/h x 8", most_devices=4, request_rate=100).best
+    assert pick is not None
+    instances = math.ceil(pick.replicas / (8 // pick.estimate.case.parallel.devices))
+    assert pick.usd_per_hour == pytest.approx(8.0 * instances)
+    assert pick.cost.to_dict()["usd_per_request"] == pytest.approx(8.0 * instances / 3600 / 100)
+
+
+def test_a_pick_bears_its_share_within_the_targets() -> None:
+    for pick in plan(request_rate=30).picks:
+        share = 30 / pick.replicas
+        assert share <= pick.capacity * 0.8 * (1 + 1e-9)
+        assert all(margin.is_met for margin in pick.margins)
+        latency = llmsizer.estimate(
+            "llama-3.1-8b", pick.estimate.case.accelerator.id, quantization=pick.words.quantization, request_rate=share,
+            tensor_parallel_size=pick.words.tensor_parallel_size, pipeline_parallel_size=pick.words.pipeline_parallel_size,
+        ).latency  # fmt: skip
+        assert latency is not None and latency.tpot_p95_seconds <= 0.04
+
+
+def test_what_does_not_fit_is_no_candidate() -> None:
+    found = plan("llama-3.1-70b", most_devices=4, formats=["auto", "fp8", "awq"]).candidates
+    for row in range(len(found)):
+        assert llmsizer.estimate(**words_of(found.words(row))).fits
+    assert len(found) < found.tried
+
+
+def words_of(words: Words) -> dict[str, Any]:
+    return {name: getattr(words, name) for name in words.__dataclass_fields__}
+
+
+@pytest.mark.parametrize("change", [{"targets": {"ttft": "800 ms", "tpot": "60 ms"}}, {"request_rate": 5}, {"headroom": 0.0}])
+def test_asking_for_less_never_costs_more(change: dict[str, Any]) -> None:
+    asked, less = plan(request_rate=20).best, plan(**{"request_rate": 20, **change}).best
+    assert asked is not None and less is not None
+    assert less.usd_per_hour <= asked.usd_per_hour * (1 + 1e-9)
+
+
+def test_spare_replicas_are_beyond_the_need() -> None:
+    need, spare = plan(request_rate=60, hardware=["l40s"]), plan(request_rate=60, hardware=["l40s"], spare=2)
+    assert need.best is not None and spare.best is not None
+    assert spare.candidates.columns["replicas"][0] == need.candidates.columns["replicas"][0] + 2
+
+
+def test_the_front_is_not_beaten() -> None:
+    rows = plan("qwen3-32b", hardware=["l40s", "h100", "h200"], request_rate=5).front
+    keys = ("usd_per_hour", "ttft_seconds", "tpot_seconds")
+    for a, b in itertools.permutations(rows, 2):
+        better = all(a[key] <= b[key] for key in keys) and (
+            a["output_tokens_per_second_per_gpu"] >= b["output_tokens_per_second_per_gpu"]
+        )
+        assert not (better and any(a[key] < b[key] for key in keys))
+
+
+def test_nothing_meets_impossible_targets() -> None:
+    found = plan("llama-3.1-70b", targets={"tpot": "1 ms"})
+    assert found.best is None and not found.to_dict()["meets_targets"]
+    assert all("TPOT P95" in each for each in found.nearest) and found.nearest
+    assert all(each.reason and each.miss is not None and each.miss > 1 for each in found.rejected)
+
+
+def test_a_budget_is_kept_and_told() -> None:
+    found = plan(request_rate=100, most_usd_per_hour="1 USD/h")
+    assert not found.picks
+    assert any("USD/h, more than 1" in each.reason for each in found.rejected)
+
+
+def test_devices_that_are_too_small_say_what_they_lack() -> None:
+    found = plan("llama-3.1-405b", hardware=["t4"], most_devices=8, formats="auto")
+    assert len(found.rejected) == 1
+    assert "weights need" in found.rejected[0].reason
+
+
+def test_concurrency_is_a_demand_too() -> None:
+    found = plan(request_rate=None, concurrency=200)
+    assert found.best is not None
+    running = found.best.replicas * float(found.best.estimate.speed.running)  # type: ignore[union-attr]
+    assert running == pytest.approx(200, rel=0.25)
+
+
+def test_a_daily_profile_is_paid_by_what_runs() -> None:
+    day = [1.0] * 12 + [20.0] * 12
+    flat, daily = plan(request_rate=20, hardware=["l40s"]).best, plan(request_rate=None, demand=day, hardware=["l40s"]).best
+    assert flat is not None and daily is not None
+    assert daily.replicas == flat.replicas
+    assert daily.usd_per_hour < flat.usd_per_hour
+
+
+def test_the_simulation_confirms_or_adds_replicas() -> None:
+    found = plan(request_rate=3, confirm=True, picks=2)
+    for pick in found.picks:
+        assert all(margin.simulated is not None for margin in pick.margins)
+        assert pick.is_confirmed
+
+
+def test_the_same_question_gives_the_same_plan() -> None:
+    first, second = plan(confirm=True, picks=2).to_dict(), plan(confirm=True, picks=2).to_dict()
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ({"request_rate": None}, "traffic"),
+        ({"request_rate": -1}, "request-rate"),
+        ({"concurrency": 5}, "one of"),
+        ({"hardware": ["h10"]}, "h100"),
+        ({"vendors": "nvidea"}, "NVIDIA"),
+        ({"formats": "fp9"}, "fp8"),
+        ({"providers": "lamda"}, "lambda"),
+        ({"markets": "spt"}, "spot"),
+        ({"engines": "vlm"}, "vllm"),
+        ({"most_usd_per_hour": "5 GB"}, "USD"),
+        ({"targets": {"ttft": "x"}}, "ttft"),
+        ({"spare": 1.5}, "whole"),
+        ({"growht": 2}, "growth"),
+        ({"input_tokens": 10**9}, "input-tokens"),
+    ],
+)
+def test_mistakes_say_what_is_expected(words: dict[str, Any], told: str) -> None:
+    with pytest.raises(LlmsizerError) as error:
+        plan(**words)
+    assert told.lower() in str(error.value).lower()
+
+
+CASES = ("llama-3.1-8b", "llama-3.1-70b", "mixtral-8x7b", "deepseek-r1", "qwen3-30b-a3b", "gpt-oss-120b")
+
+
+@pytest.mark.parametrize("model", CASES)
+def test_a_hundred_times_the_demand(model: str) -> None:
+    """From 1 to 100 requests a second: never cheaper, never more than a hundred times as dear (with whole
+    instances), and the winner's weights fit into its devices."""
+    small, large = (
+        plan(model, request_rate=rate, hardware="any", vendors="NVIDIA", targets={"tpot": "50 ms"}).best for rate in (1, 100)
+    )
+    assert small is not None and large is not None
+    assert small.usd_per_hour <= large.usd_per_hour <= 100 * small.usd_per_hour * (1 + 1e-9)
+    for pick in (small, large):
+        gpu = pick.estimate.memory.per_gpu
+        assert gpu.weights_bytes < gpu.capacity_bytes
+        assert pick.replicas * pick.capacity * 0.8 >= (1 if pick is small else 100) * (1 - 1e-9)
+
+
+def test_growth_is_what_the_replicas_leave() -> None:
+    pick = plan(request_rate=10, hardware=["l40s"]).best
+    assert pick is not None
+    assert pick.growth == pytest.approx(pick.replicas * pick.capacity * 0.8 / 10)
+    assert pick.grown["replicas"] >= pick.replicas
+    changed = replace(pick, replicas=pick.replicas)
+    assert changed.devices == pick.devices
