@@ -18,13 +18,15 @@ from llmsizer.schema.accelerator import Accelerator
 from llmsizer.schema.calibration import Calibration, Curve
 
 FAMILIES = {
-    "matmul": "matmul", "experts": "experts", "pointwise": "pointwise",
+    "matmul": "matmul", "experts": "experts", "pointwise": "pointwise", "host_copy": "host_copy",
     "attention_prefill": "attention_prefill", "attention_decode": "attention_decode",
     "latent_prefill": "latent_prefill", "latent_decode": "latent_decode",
     "scan_prefill": "scan_prefill", "scan_decode": "scan_decode",
     "all_reduce": "collectives", "all_gather": "collectives", "reduce_scatter": "collectives",
     "all_to_all": "collectives", "point_to_point": "collectives",
 }  # fmt: skip
+# Files with curves of several families: of vendors and engines with kernels of their own, of processors.
+SHARED = ("vendors", "processors")
 NAMES = ("auto", "ideal")
 ANY_FORMAT = "any"
 
@@ -53,7 +55,8 @@ class _Place:
     def find(self, family: str, format_: str) -> Curve | None:
         """The nearest curve of a family in a format, or in a format whose kernels resemble it."""
         document = package_data(f"calibrations/{FAMILIES[family]}.yaml")
-        curves = [*document["curves"], *package_data("calibrations/vendors.yaml")["curves"]]
+        shared = (package_data(f"calibrations/{name}.yaml")["curves"] for name in SHARED)
+        curves = [*document["curves"], *(curve for several in shared for curve in several)]
         resembling = package_data("number_formats.yaml")["kernel_resembles"].get(format_, ())
         for name in (format_, *resembling, ANY_FORMAT):
             fitting = [curve for curve in curves if _is_of(curve, family, name)]

@@ -24,11 +24,11 @@ DATA = Path(__file__).parent / "data"
 CATALOGS = ("hardware_catalog.yaml", "models_catalog.yaml")
 CURVES = (
     "matmul", "experts", "pointwise", "attention_prefill", "attention_decode", "latent_prefill", "latent_decode",
-    "scan_prefill", "scan_decode", "collectives", "spread", "vendors",
+    "scan_prefill", "scan_decode", "collectives", "host_copy", "spread", "vendors", "processors",
 )  # fmt: skip
 DOCUMENTS = (
     "architectures.yaml", "gguf_architectures.yaml", "engines.yaml", "number_formats.yaml", "quantization_schemes.yaml",
-    "targets.yaml",
+    "targets.yaml", "engine_flags.yaml",
     *(f"calibrations/{name}.yaml" for name in CURVES),
 )  # fmt: skip
 RECORD_FILES = (*CATALOGS, "prices.yaml")

@@ -61,7 +61,7 @@ def accelerator_of_processor(processor: Processor, size: str) -> Accelerator:
         id=f"{processor.id}@{size}", name=processor.name, vendor=processor.vendor, architecture="cpu",
         memory_type="DDR", memory_capacity=memory, usable_memory=memory * 0.95, unified_memory=True,
         memory_bandwidth=processor.memory_bandwidth, peak_dense=peaks, native_dtypes=tuple(peaks),
-        board_power=processor.board_power, year=processor.year, notes=processor.notes,
+        unit_kind="core", units=processor.cores, board_power=processor.board_power, year=processor.year, notes=processor.notes,
         provenance=replace(processor.provenance, fields={
             **processor.provenance.fields, "peak_dense": Source("cores × base clock × operations per clock", tier="assumed"),
         }),

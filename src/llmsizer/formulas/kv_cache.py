@@ -246,3 +246,13 @@ def tokens_of_ranks(tokens: Tokens, ranks: Count) -> Tokens:
     8000.0
     """
     return tokens * ranks
+
+
+@formula(reference="a decode step reads every cached token; a share of each is kept in host memory")
+def host_cache_bytes(sequences: Count, tokens: Tokens, per_token: BytesPerToken, share: Fraction) -> Bytes:
+    """Bytes of the cache that a decode step reads from host memory.
+
+    >>> host_cache_bytes(8.0, 1000.0, 131072.0, 0.5)
+    524288000.0
+    """
+    return sequences * tokens * per_token * share

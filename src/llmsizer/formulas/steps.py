@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmsizer.core.explain import formula
-from llmsizer.core.numerics import log, maximum, sqrt
+from llmsizer.core.numerics import log, maximum, minimum, sqrt
 from llmsizer.core.quantities import (
     Bytes,
     BytesPerElement,
@@ -130,6 +130,16 @@ def pointwise_seconds(
     0.00101
     """
     return launch_seconds * kernels + traffic / (memory_bandwidth * memory_fraction)
+
+
+@formula(reference="the engine takes whichever way is sooner")
+def sooner_seconds(one: Seconds, other: Seconds) -> Seconds:
+    """The shorter of two times.
+
+    >>> sooner_seconds(2.0, 3.0)
+    2.0
+    """
+    return minimum(one, other)
 
 
 @formula(reference="hidden states of the tokens in the activation type")

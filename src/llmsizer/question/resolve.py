@@ -11,9 +11,10 @@ from llmsizer.catalog.catalog import Catalog
 from llmsizer.catalog.formats import cache_format, number_formats
 from llmsizer.catalog.paths import is_model_path
 from llmsizer.core.errors import InvalidQuestion, UnsupportedCombination
-from llmsizer.question.limits import batching_of, check_length, limits_of, prompts_of
+from llmsizer.question.limits import batching_of, check_length, limits_of, prompts_of, think_of
 from llmsizer.question.splits import check_split
 from llmsizer.question.support import check_support
+from llmsizer.question.traffic import with_traffic, workload_of
 from llmsizer.question.words import (
     LARGEST_LENGTH,
     Words,
@@ -22,14 +23,13 @@ from llmsizer.question.words import (
     checked_integer,
 )
 from llmsizer.schema.accelerator import Accelerator
-from llmsizer.schema.deployment import Adapters, Case, Draft, Offload, Parallel, Workload
+from llmsizer.schema.deployment import Adapters, Case, Draft, Offload, Parallel
 from llmsizer.schema.engine import EngineProfile
 from llmsizer.schema.model import Model
 from llmsizer.schema.number_format import CacheFormat, QuantizationScheme
 
 DTYPES = {"auto": "auto", "half": "fp16", "float16": "fp16", "fp16": "fp16", "bfloat16": "bf16", "bf16": "bf16",
           "float": "fp32", "float32": "fp32", "fp32": "fp32"}  # fmt: skip
-DEFAULT_INPUT, DEFAULT_OUTPUT = 1024, 256
 DEFAULT_ACCEPTANCE = 0.7
 
 
@@ -55,6 +55,7 @@ def resolve(words: Words, catalog: Catalog) -> Resolved:
     parallel = _parallel(words)
     check_split(model, parallel)
     keys, values = _cache_formats(words, engine, dtype, scheme, notes)
+    words = with_traffic(words)
     workload = workload_of(words, model)
     limits = limits_of(words, model, engine, accelerator, parallel, workload)
     check_length(words, model, workload, limits)
@@ -62,10 +63,10 @@ def resolve(words: Words, catalog: Catalog) -> Resolved:
         model=model, accelerator=accelerator, engine=engine, scheme=scheme, native=number_formats()[dtype],
         cache_format=keys, value_format=values, parallel=parallel, workload=workload, dtype=dtype,
         enforce_eager=bool(words.enforce_eager), request_rate=rate_of(words),
-        num_prompts=prompts_of(words), batching=batching_of(words, engine),
+        num_prompts=prompts_of(words), think_seconds=think_of(words), batching=batching_of(words, engine),
         expert_skew=checked_fraction("expert_skew", words.expert_skew, most=100.0),
         calibration=calibration_of(str(words.calibration), accelerator, engine.id), flash_attention=_flash(words, engine),
-        adapters=_adapters(words), offload=_offload(words, engine, parallel), draft=_draft(words, model, catalog), **limits,
+        adapters=_adapters(words), offload=_offload(words, engine, parallel), **_host(words, engine, catalog, notes), draft=_draft(words, model, catalog), **limits,
     )  # fmt: skip
     return Resolved(case, words, tuple(notes))
 
@@ -209,20 +210,6 @@ def _cache_formats(
     return formats[0], formats[-1]
 
 
-def workload_of(words: Words, model: Model) -> Workload:
-    """The lengths of a question, where none are given what the model allows."""
-    longest = model.max_position_embeddings or LARGEST_LENGTH
-    if words.max_model_len is not None:
-        longest = min(longest, checked_integer("max_model_len", words.max_model_len, most=LARGEST_LENGTH))
-    output = words.output_tokens if words.output_tokens is not None else max(1, min(DEFAULT_OUTPUT, longest // 5))
-    output = checked_integer("output_tokens", output, most=LARGEST_LENGTH)
-    given = words.input_tokens if words.input_tokens is not None else max(1, min(DEFAULT_INPUT, longest - output))
-    return Workload(
-        input_tokens=checked_integer("input_tokens", given, most=LARGEST_LENGTH), output_tokens=output,
-        prefix_cache_hit_rate=checked_fraction("prefix_cache_hit_rate", words.prefix_cache_hit_rate),
-    )  # fmt: skip
-
-
 def rate_of(words: Words) -> float | None:
     """The request rate of a question."""
     if words.request_rate is None:
@@ -248,9 +235,9 @@ def _adapters(words: Words) -> Adapters | None:
 def _offload(words: Words, engine: EngineProfile, parallel: Parallel) -> Offload | None:
     if not words.offload:
         return None
-    given = _mapping("offload", words.offload, {"weights", "kv_cache", "gpu_layers", "expert_layers"})
+    given = _mapping("offload", words.offload, {"weights", "kv_cache", "gpu_layers", "expert_layers", "host"})
     for key in given:
-        if key not in engine.offload:
+        if key not in (*engine.offload, "host"):
             known = ", ".join(engine.offload) or "nothing"
             raise UnsupportedCombination(f"--offload {key}: {engine.title} {engine.version} cannot", f"it offloads: {known}")
     if parallel.devices > 1 and given.get("gpu_layers") is not None:
@@ -264,6 +251,19 @@ def _offload(words: Words, engine: EngineProfile, parallel: Parallel) -> Offload
         weights=checked_fraction("offload.weights", given.get("weights", 0.0)),
         kv_cache=checked_fraction("offload.kv_cache", given.get("kv_cache", 0.0)), **layers,
     )  # fmt: skip
+
+
+def _host(words: Words, engine: EngineProfile, catalog: Catalog, notes: list[str]) -> dict[str, Any]:
+    """The processor whose memory holds what is offloaded, with its calibration."""
+    if not words.offload:
+        return {}
+    name = dict(words.offload).get("host") or engine.host
+    if not name:
+        raise InvalidQuestion("--offload: the host is not known", "name it, for example: --offload weights=0.3,host=epyc-9654@512GiB")
+    host = catalog.accelerator(str(name))
+    if "host" not in words.offload:
+        notes.append(f"host: {host.name} is assumed; name yours with --offload …,host=NAME@MEMORY (`llmsizer hardware list`)")
+    return {"host": host, "host_calibration": calibration_of(str(words.calibration), host, engine.id)}
 
 
 def _draft(words: Words, model: Model, catalog: Catalog) -> Draft | None:

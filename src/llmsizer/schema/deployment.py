@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from llmsizer.core.explain import Provenance
-from llmsizer.core.quantities import Count, Fraction, Tokens
+from llmsizer.core.quantities import Count, Fraction, Seconds, Tokens
 from llmsizer.schema.accelerator import Accelerator
 from llmsizer.schema.calibration import Calibration
 from llmsizer.schema.engine import EngineProfile
 from llmsizer.schema.fleet import Fleet
 from llmsizer.schema.model import Model
+from llmsizer.schema.moments import LengthSpread
 from llmsizer.schema.number_format import CacheFormat, NumberFormat, QuantizationScheme
 
 
@@ -68,11 +69,12 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """What a request looks like, in tokens."""
+    """What a request looks like, in tokens: means where lengths ``spread`` (None: all are alike)."""
 
     input_tokens: Tokens = 1024
     output_tokens: Tokens = 256
     prefix_cache_hit_rate: Fraction = 0.0
+    spread: LengthSpread | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,7 +83,8 @@ class Case:
 
     ``max_model_len`` is the length the engine is started with; ``len_from`` says whether the user,
     the model or the workload set it. ``dtype`` is the 16-bit type of unquantized tensors and
-    activations. ``fleet``: the devices it stands for where it is asked of several at once.
+    activations. ``think_seconds``: mean pause of a user in a closed loop. ``host``: the processor beside the device, where something is kept there.
+    ``fleet``: the devices it stands for where it is asked of several at once.
     """
 
     model: Model
@@ -109,8 +112,11 @@ class Case:
     concurrency: int | None = None
     request_rate: float | None = None
     num_prompts: int | None = None
+    think_seconds: Seconds = 0.0
     batching: str = "in-flight"
     expert_skew: Fraction = 0.0
     calibration: Calibration | None = None
+    host: Accelerator | None = None
+    host_calibration: Calibration | None = None
     fleet: Fleet | None = None
     provenance: Provenance = field(default_factory=Provenance)

@@ -32,7 +32,7 @@ class EngineProfile:
     ``sampler_bytes_per_logit`` and ``hidden_copies`` size the activation peak of its profile run;
     ``chunked_prefill_tokens`` is the batched-token budget it takes by itself where the
     prompt would otherwise be processed whole (None: whole prompts). ``offload`` names what it can
-    keep in host memory (fields of ``Offload``); ``checkpoint_cache`` the schemes whose checkpoints ask
+    keep in host memory (fields of ``Offload``), ``host`` the processor assumed there; ``checkpoint_cache`` the schemes whose checkpoints ask
     for an fp8 cache that it then uses by itself.
     """
 
@@ -79,6 +79,7 @@ class EngineProfile:
     attention_kinds: tuple[str, ...] = ()
     vendors: tuple[str, ...] = ()
     offload: tuple[str, ...] = ()
+    host: str = ""
     batching: str = "in-flight"
     front_end: Seconds = 0.0
     host_step_seconds: Seconds = 0.0

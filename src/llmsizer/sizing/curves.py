@@ -24,6 +24,7 @@ FORMULAS: dict[str, Formula[Any, Any]] = {
     "matmul": matmul_seconds,
     "experts": grouped_matmul_seconds,
     "pointwise": pointwise_seconds,
+    "host_copy": pointwise_seconds,
     "attention_prefill": attention_prefill_seconds,
     "attention_decode": attention_decode_seconds,
     "latent_prefill": latent_prefill_seconds,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
+from llmsizer.core.errors import UnsupportedCombination
 from llmsizer.core.explain import plain
 from llmsizer.core.quantities import BytesPerElement, BytesPerSecond, Count, FlopPerSecond
 from llmsizer.schema.calibration import Curve
@@ -68,6 +69,18 @@ def cache_machine(case: Case, family: str, format_: str) -> Machine:
     device = case.accelerator
     units: Count = device.units if device.units is not None else 1.0
     return Machine(curve_of(case, family, format_), device.memory_bandwidth, device.peak_dense[sixteen_bit(case)], units)
+
+
+@of_fleet
+def host_link_machine(case: Case) -> Machine:
+    """For copies between the host's memory and the device's."""
+    device = case.accelerator
+    bandwidth = device.host_link_bandwidth if device.host_link_bandwidth is not None else device.pcie_bandwidth
+    if bandwidth is None:
+        raise UnsupportedCombination(
+            f"{device.name}: the bandwidth to its host is not known", "add its pcie_bandwidth in a catalog file"
+        )
+    return Machine(curve_of(case, "host_copy", "any"), bandwidth)
 
 
 @of_fleet

@@ -10,14 +10,14 @@ from llmsizer.core.numerics import minimum, where
 from llmsizer.core.quantities import Bytes, BytesPerToken, Count, Tokens
 from llmsizer.formulas.budget import share_kept, unused_bytes
 from llmsizer.formulas.kv_cache import concurrency_tokens, sequences_of_ranks, tokens_of_ranks
-from llmsizer.formulas.serving import decode_context
 from llmsizer.schema.deployment import Case
 from llmsizer.sizing.accounting import Division, divide
 from llmsizer.sizing.draft import draft_weight_bytes
 from llmsizer.sizing.fixed_point import anywhere
 from llmsizer.sizing.kv_cache import CacheLayer, cache_layers, fixed_sequence_bytes
+from llmsizer.sizing.lengths import held_tokens
 from llmsizer.sizing.pool import Pool, make_pool, sequence_slope
-from llmsizer.sizing.stages import Stage, offloaded_stage, pipeline_stages
+from llmsizer.sizing.stages import Stage, held_stages
 from llmsizer.sizing.weights import adapter_bytes, host_weight_bytes, rank_weight_bytes
 
 # Beyond this a context length is a capacity figure, not a length anyone can ask for.
@@ -92,11 +92,8 @@ def stage_memory(case: Case, stage: Stage) -> StageMemory:
 
 def stages_of(case: Case) -> list[Stage]:
     """The pipeline stages of a case that can differ: first, last, and the largest between."""
-    layers, size = int(plain(case.model.num_hidden_layers)), int(plain(case.parallel.pipeline_parallel_size))
-    if case.offload is not None and case.offload.gpu_layers is not None:
-        return [offloaded_stage(layers, int(plain(case.offload.gpu_layers)))]
-    stages = pipeline_stages(layers, size)
-    if size <= 3:
+    stages = held_stages(case)
+    if len(stages) <= 3:
         return stages
     middle = max(stages[1:-1], key=lambda stage: stage.end - stage.first)
     return [stages[0], middle, stages[-1]]
@@ -198,8 +195,8 @@ def workload_length(case: Case) -> Tokens:
 
 
 def mean_length(case: Case) -> Tokens:
-    """Tokens a request holds on average while it runs: its prompt and half its answer."""
-    return decode_context(case.workload.input_tokens, case.workload.output_tokens)
+    """Tokens a request holds on average while it runs: its prompt and half its answer, were all alike."""
+    return held_tokens(case.workload)
 
 
 def device_memory(case: Case, found: StageMemory) -> DeviceMemory:

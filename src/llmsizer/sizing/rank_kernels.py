@@ -64,6 +64,13 @@ class KernelMaker:
 
     def layer(self, stack: Stack, layers: list[int]) -> Iterator[Kernel]:
         """Kernels of one layer of a stack."""
+        yield from self.operations(stack, layers)
+        if stack.group is not None:
+            yield from attention_kernels(self.case, stack.group)
+            yield from layer_collectives(self.case, stack.group)
+
+    def operations(self, stack: Stack, layers: list[int]) -> Iterator[Kernel]:
+        """The products and elementwise kernels of one layer of a stack."""
         for operation in stack.operations:
             if operation.kind is Kind.LINEAR:
                 yield from self.linear(operation, stack.group, layers)
@@ -71,9 +78,6 @@ class KernelMaker:
                 yield self._experts(operation, stack, layers)
             elif operation.kind is Kind.POINTWISE:
                 yield from self._pointwise(operation, stack)
-        if stack.group is not None:
-            yield from attention_kernels(self.case, stack.group)
-            yield from layer_collectives(self.case, stack.group)
 
     def linear(self, operation: Operation, group: LayerGroup | None, layers: list[int]) -> Iterator[Kernel]:
         """The products of an operation: weights of one input and one format run as one."""

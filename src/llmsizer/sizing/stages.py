@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from llmsizer.core.explain import plain
 from llmsizer.core.quantities import Count
+from llmsizer.schema.deployment import Case
 from llmsizer.sizing.lowering import Stack
 
 
@@ -34,6 +36,14 @@ def offloaded_stage(layers: int, gpu_layers: int) -> Stage:
     where more than all layers are asked for (llama.cpp --n-gpu-layers)."""
     held = min(gpu_layers, layers)
     return Stage(0, layers - held, layers, held == layers, gpu_layers > layers)
+
+
+def held_stages(case: Case) -> list[Stage]:
+    """The stages of a case: one of a device that holds some of the layers, or those of its pipeline."""
+    layers = int(plain(case.model.num_hidden_layers))
+    if case.offload is not None and case.offload.gpu_layers is not None:
+        return [offloaded_stage(layers, int(plain(case.offload.gpu_layers)))]
+    return pipeline_stages(layers, int(plain(case.parallel.pipeline_parallel_size)))
 
 
 def pipeline_stages(layers: int, pipeline_parallel_size: int) -> list[Stage]:

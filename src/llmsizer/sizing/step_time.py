@@ -15,9 +15,10 @@ from llmsizer.formulas.parameters import repeated_width
 from llmsizer.formulas.steps import eager_seconds, host_seconds, pipeline_seconds, seconds_of_layers
 from llmsizer.schema.deployment import Case
 from llmsizer.sizing.collectives import stage_transfer
+from llmsizer.sizing.host import host_kernels
 from llmsizer.sizing.kernels import Cost, is_nothing, where_busy
 from llmsizer.sizing.rank_kernels import Repeated, rank_kernels
-from llmsizer.sizing.stages import Stage, pipeline_stages
+from llmsizer.sizing.stages import Stage, held_stages
 from llmsizer.sizing.steps import Load, Step, load_of
 
 
@@ -45,8 +46,7 @@ class StepClock:
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        layers = int(plain(case.model.num_hidden_layers))
-        self.stages: list[Stage] = pipeline_stages(layers, int(plain(case.parallel.pipeline_parallel_size)))
+        self.stages: list[Stage] = held_stages(case)
 
     @cached_property
     def slowest(self) -> Stage:
@@ -61,8 +61,8 @@ class StepClock:
 
     @cached_property
     def kernels(self) -> list[Repeated]:
-        """The kernels of the slowest stage."""
-        return rank_kernels(self.case, self.slowest)
+        """The kernels of the slowest stage, and what the host adds to it."""
+        return [*rank_kernels(self.case, self.slowest), *host_kernels(self.case, self.slowest)]
 
     def stage_cost(self, step: Step) -> StageCost:
         """What one pass of a step through the slowest stage costs, kernel by kernel."""
