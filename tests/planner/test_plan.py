@@ -209,3 +209,29 @@ def test_growth_is_what_the_replicas_leave() -> None:
     assert pick.grown["replicas"] >= pick.replicas
     changed = replace(pick, replicas=pick.replicas)
     assert changed.devices == pick.devices
+
+
+def test_what_moves_a_pick_points_the_right_way() -> None:
+    effects = {effect.input: effect for effect in plan(request_rate=20, hardware=["l40s"]).sensitivity}
+    for name in ("memory bandwidth", "peak FLOP/s", "limit of TPOT P95"):
+        effect = effects[name]
+        assert (effect.lower is None or effect.lower <= 1e-3) and effect.higher is not None and effect.higher >= -1e-3
+    for name in ("tokens of a prompt", "tokens of an answer"):
+        effect = effects[name]
+        assert effect.lower is not None and effect.lower >= -1e-3 and (effect.higher is None or effect.higher <= 1e-3)
+    assert max(effect.size for effect in effects.values()) > 0.02
+
+
+def test_seventy_billion_in_production() -> None:
+    """The field's example: 2 to 4 H100 hold a 70B model in 4 or 8 bits; at batches of 8 to 32 a request reads 30 to
+    50 tokens a second, and a replica answers 100 to 200 requests a minute of a few hundred tokens within seconds."""
+    for quantization, tensor in (("awq", 2), ("fp8", 4)):
+        for batch in (8, 32):
+            found = llmsizer.estimate(
+                "llama-3.1-70b", "h100", quantization=quantization, tensor_parallel_size=tensor, concurrency=batch,
+                input_tokens=500, output_tokens=150,
+            )  # fmt: skip
+            assert found.fits and found.latency is not None and found.throughput is not None
+            assert 25 <= 1 / found.latency.tpot_seconds <= 90
+            assert 2 <= found.latency.e2e_p99_seconds <= 7
+            assert 100 <= 60 * found.throughput.requests_per_second <= 700

@@ -13,6 +13,7 @@ from llmsizer.core.explain import plain
 from llmsizer.cost.ask import cost_case
 from llmsizer.cost.demand import Scaling, case_over_demand, scale_up_lag
 from llmsizer.cost.estimate import CostEstimate, cost_estimate
+from llmsizer.planner.highest import highest_rate
 from llmsizer.planner.question import PlanQuestion
 from llmsizer.planner.search import Candidates
 from llmsizer.planner.targets import Target
@@ -127,7 +128,8 @@ def _made(
     rate = float(found.columns["rate"][row]) * planned / replicas
     words = replace(found.words(row), request_rate=rate)
     estimate = ask(words, catalog)
-    capacity = float(found.columns["capacity"][row])
+    finely = highest_rate(replace(words, request_rate=None), found.device(row), question.targets, catalog)
+    capacity = float(found.columns["capacity"][row]) if finely is None else finely
     simulated = _simulated(words, question, catalog, estimate) if confirm else {}
     margins = tuple(Margin(target, _figure(estimate, target), simulated.get(target.figure)) for target in question.targets)
     notes = () if replicas == planned else (f"{replicas - int(planned)} replicas more than in closed form: simulated",)

@@ -20,6 +20,7 @@ from llmsizer.planner.choice import (
 from llmsizer.planner.picks import Pick, headroom_of, offer_name, pick_of
 from llmsizer.planner.question import PlanQuestion
 from llmsizer.planner.search import Candidates, search
+from llmsizer.planner.sensitivity import Effect, sensitivity
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +29,8 @@ class Plan:
 
     ``picks``: the cheapest deployments, one a device, each asked again alone. ``alternatives``: the best
     row of every device that meets the targets; ``front``: the rows that nothing beats in cost, TTFT, TPOT
-    and tokens per second and device at once. ``rejected``: every other device with its reason.
+    and tokens per second and device at once. ``rejected``: every other device with its reason. ``sensitivity``:
+    what moves the best pick, largest first.
     """
 
     question: PlanQuestion
@@ -39,6 +41,7 @@ class Plan:
     rejected: tuple[Rejection, ...]
     nearest: tuple[str, ...]
     headroom: float
+    sensitivity: tuple[Effect, ...] = ()
 
     @property
     def best(self) -> Pick | None:
@@ -59,7 +62,7 @@ class Plan:
             "picks": [pick.to_dict() for pick in self.picks], "alternatives": [dict(row) for row in self.alternatives],
             "front": [dict(row) for row in self.front],
             "rejected": [{"hardware": each.device, "reason": each.reason, "miss": each.miss} for each in self.rejected],
-            "nearest": list(self.nearest),
+            "nearest": list(self.nearest), "sensitivity": [effect.to_dict() for effect in self.sensitivity],
         }  # fmt: skip
 
     def __repr__(self) -> str:
@@ -85,6 +88,7 @@ def plan_question(
         question=question, candidates=found, picks=tuple(picks), alternatives=tuple(row_of(found, row) for row in rows),
         front=tuple(row_of(found, row) for row in front(found, good)), rejected=tuple(rejections(found, question)),
         nearest=tuple(nearest_misses(found, question.targets)) if not picks else (), headroom=headroom_of(question, nouns),
+        sensitivity=sensitivity(picks[0], question, nouns) if picks else (),
     )  # fmt: skip
 
 

@@ -39,16 +39,16 @@ class Loads:
     holds: Array
 
 
-def loads(case: Case, most: Array) -> Loads:
+def loads(case: Case, most: Array, shares: Sequence[float] = SHARES) -> Loads:
     """The times of a case on every device of its fleet from an idle engine to a full one.
 
-    ``most``: sequences that one attention rank runs at a time, a column. Raises ``Refused`` for devices
-    without calibration.
+    ``most``: sequences that one attention rank runs at a time, a column; ``shares`` of them are met by a
+    request. Raises ``Refused`` for devices without calibration.
     """
     import numpy as np
 
     ranks = case.parallel.data_parallel_size
-    others = (most - 1.0) * np.array(SHARES)
+    others = (most - 1.0) * np.array(shares)
     asked = replace(case, request_rate=1.0, concurrency=None)
     serving = Serving(asked, StepClock(asked))
     steady = serving.static(others + 1.0) if case.batching == "static" else serving.at(others)

@@ -173,6 +173,16 @@ def rejected_table(plan: Plan, most: int | None = None) -> Table:
     return Table("Not chosen", ["device", "reason"], rows)
 
 
+def sensitivity_table(plan: Plan) -> Table:
+    """What moves the best pick."""
+    rows = [[effect.input, _change(effect.lower), _change(effect.higher)] for effect in plan.sensitivity]
+    return Table("What a replica bears, with one input changed", ["input", "10 % lower", "10 % higher"], rows, right=(1, 2))
+
+
+def _change(value: float | None) -> str:
+    return "targets missed" if value is None else f"{value:+.1%}"
+
+
 def _names(devices: Sequence[str], most: int = 3) -> str:
     rest = len(devices) - most
     return ", ".join(devices[:most]) + (f" and {rest} more" if rest > 0 else "")
