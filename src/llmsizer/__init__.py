@@ -122,7 +122,7 @@ def simulate(
     routing: str = "least-loaded",
     seed: int = 0,
     variation: float = 1.0,
-    think_seconds: float = 0.0,
+    scatter_seconds: float | None = None,
     trace: Any = None,
     targets: Any = None,
     exact: bool = False,
@@ -132,8 +132,8 @@ def simulate(
 
     ``words`` as in ``estimate``; ``input_tokens`` and ``output_tokens`` may also be ``"800..1000"``
     (uniform), ``"lognormal:1024:0.5"`` (mean, variation) or a ``Lengths``. ``request_rate`` gives an open
-    loop with gaps of ``variation`` (1: Poisson), ``concurrency`` a closed loop with ``think_seconds``
-    between requests, ``trace`` a ``Trace`` (``llmsizer.catalog.traces.read_trace``). ``targets``: a
+    loop with gaps of ``variation`` (1: Poisson), ``concurrency`` a closed loop whose users pause
+    once for up to ``scatter_seconds``, ``trace`` a ``Trace`` (``llmsizer.catalog.traces.read_trace``). ``targets``: a
     ``Targets`` for goodput. Raises LlmsizerError for a mistake, or where the deployment does not fit.
     """
     from llmsizer.question.words import Words
@@ -142,7 +142,7 @@ def simulate(
     _check_words(words)
     asked = Asked(
         num_prompts=num_prompts, replicas=replicas, routing=routing, seed=seed, variation=variation,
-        think_seconds=think_seconds, trace=trace, targets=targets, exact=exact,
+        scatter_seconds=scatter_seconds, trace=trace, targets=targets, exact=exact,
     )  # fmt: skip
     return simulate_question(Words(model=model, hardware=hardware, **words), asked, _catalog_of(catalog))[0]
 

@@ -20,7 +20,7 @@ TEXTS = [
     *TOP.glob("*.md"),
     *TOP.glob("*.yaml"),
     *TOP.glob("*.toml"),
-    *(TOP / "measurements").glob("*"),
+    *(TOP / "measurements").rglob("*.yaml"),
     *(TOP / "benchmarks").rglob("*.py"),
 ]
 

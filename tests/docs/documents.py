@@ -53,7 +53,8 @@ def examples(text: str) -> list[Example]:
     """The commands of a console block; a line that ends with a backslash goes on in the next."""
     found: list[Example] = []
     for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
-        head, _, rest = re.sub(r"\\\n\s*", "", part).partition("\n")
+        command = str(re.match(r"(?:[^\n]*\\\n)*[^\n]*", part)[0])  # type: ignore[index]
+        head, rest = re.sub(r"\\\n\s*", "", command), part[len(command) + 1 :]
         found.append(Example(head, tuple(line.rstrip() for line in rest.rstrip("\n").split("\n")) if rest.strip() else ()))
     return found
 

@@ -31,7 +31,8 @@ def best_by_hand(device: str, tensor: int, quantization: str | None, rate: float
             "llama-3.1-8b", device, tensor_parallel_size=tensor, quantization=quantization, request_rate=load, engine="vllm"
         )
         latency, speed = found.latency, found.speed
-        assert latency is not None and speed is not None
+        assert latency is not None
+        assert speed is not None
         return latency.ttft_p95_seconds <= 0.5 and latency.tpot_p95_seconds <= 0.04 and speed.waiting == 0
 
     low, high = 0.01, 200.0
@@ -76,7 +77,8 @@ def test_a_pick_bears_its_share_within_the_targets() -> None:
             "llama-3.1-8b", pick.estimate.case.accelerator.id, quantization=pick.words.quantization, request_rate=share,
             tensor_parallel_size=pick.words.tensor_parallel_size, pipeline_parallel_size=pick.words.pipeline_parallel_size,
         ).latency  # fmt: skip
-        assert latency is not None and latency.tpot_p95_seconds <= 0.04
+        assert latency is not None
+        assert latency.tpot_p95_seconds <= 0.04
 
 
 def test_what_does_not_fit_is_no_candidate() -> None:
@@ -93,13 +95,15 @@ def words_of(words: Words) -> dict[str, Any]:
 @pytest.mark.parametrize("change", [{"targets": {"ttft": "800 ms", "tpot": "60 ms"}}, {"request_rate": 5}, {"headroom": 0.0}])
 def test_asking_for_less_never_costs_more(change: dict[str, Any]) -> None:
     asked, less = plan(request_rate=20).best, plan(**{"request_rate": 20, **change}).best
-    assert asked is not None and less is not None
+    assert asked is not None
+    assert less is not None
     assert less.usd_per_hour <= asked.usd_per_hour * (1 + 1e-9)
 
 
 def test_spare_replicas_are_beyond_the_need() -> None:
     need, spare = plan(request_rate=60, hardware=["l40s"]), plan(request_rate=60, hardware=["l40s"], spare=2)
-    assert need.best is not None and spare.best is not None
+    assert need.best is not None
+    assert spare.best is not None
     assert spare.candidates.columns["replicas"][0] == need.candidates.columns["replicas"][0] + 2
 
 
@@ -115,8 +119,10 @@ def test_the_front_is_not_beaten() -> None:
 
 def test_nothing_meets_impossible_targets() -> None:
     found = plan("llama-3.1-70b", targets={"tpot": "1 ms"})
-    assert found.best is None and not found.to_dict()["meets_targets"]
-    assert all("TPOT P95" in each for each in found.nearest) and found.nearest
+    assert found.best is None
+    assert not found.to_dict()["meets_targets"]
+    assert all("TPOT P95" in each for each in found.nearest)
+    assert found.nearest
     assert all(each.reason and each.miss is not None and each.miss > 1 for each in found.rejected)
 
 
@@ -142,7 +148,8 @@ def test_concurrency_is_a_demand_too() -> None:
 def test_a_daily_profile_is_paid_by_what_runs() -> None:
     day = [1.0] * 12 + [20.0] * 12
     flat, daily = plan(request_rate=20, hardware=["l40s"]).best, plan(request_rate=None, demand=day, hardware=["l40s"]).best
-    assert flat is not None and daily is not None
+    assert flat is not None
+    assert daily is not None
     assert daily.replicas == flat.replicas
     assert daily.usd_per_hour < flat.usd_per_hour
 
@@ -194,7 +201,8 @@ def test_a_hundred_times_the_demand(model: str) -> None:
     small, large = (
         plan(model, request_rate=rate, hardware="any", vendors="NVIDIA", targets={"tpot": "50 ms"}).best for rate in (1, 100)
     )
-    assert small is not None and large is not None
+    assert small is not None
+    assert large is not None
     assert small.usd_per_hour <= large.usd_per_hour <= 100 * small.usd_per_hour * (1 + 1e-9)
     for pick in (small, large):
         gpu = pick.estimate.memory.per_gpu
@@ -215,10 +223,14 @@ def test_what_moves_a_pick_points_the_right_way() -> None:
     effects = {effect.input: effect for effect in plan(request_rate=20, hardware=["l40s"]).sensitivity}
     for name in ("memory bandwidth", "peak FLOP/s", "limit of TPOT P95"):
         effect = effects[name]
-        assert (effect.lower is None or effect.lower <= 1e-3) and effect.higher is not None and effect.higher >= -1e-3
+        assert effect.lower is None or effect.lower <= 1e-3
+        assert effect.higher is not None
+        assert effect.higher >= -1e-3
     for name in ("tokens of a prompt", "tokens of an answer"):
         effect = effects[name]
-        assert effect.lower is not None and effect.lower >= -1e-3 and (effect.higher is None or effect.higher <= 1e-3)
+        assert effect.lower is not None
+        assert effect.lower >= -1e-3
+        assert effect.higher is None or effect.higher <= 1e-3
     assert max(effect.size for effect in effects.values()) > 0.02
 
 
@@ -231,7 +243,9 @@ def test_seventy_billion_in_production() -> None:
                 "llama-3.1-70b", "h100", quantization=quantization, tensor_parallel_size=tensor, concurrency=batch,
                 input_tokens=500, output_tokens=150,
             )  # fmt: skip
-            assert found.fits and found.latency is not None and found.throughput is not None
+            assert found.fits
+            assert found.latency is not None
+            assert found.throughput is not None
             assert 25 <= 1 / found.latency.tpot_seconds <= 90
             assert 2 <= found.latency.e2e_p99_seconds <= 7
             assert 100 <= 60 * found.throughput.requests_per_second <= 700

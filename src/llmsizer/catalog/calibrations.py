@@ -32,10 +32,18 @@ ANY_FORMAT = "any"
 
 
 def calibration_of(name: str, accelerator: Accelerator, engine: str) -> Calibration:
-    """The calibration of a device under an engine: ``auto`` (fitted curves) or ``ideal`` (peaks)."""
-    if name not in NAMES:
-        raise InvalidQuestion(f"--calibration: '{name[:40]}' is not known", f"known: {', '.join(NAMES)}")
-    find = _finder(name, accelerator.id, accelerator.architecture, accelerator.vendor, engine)
+    """The calibration of a device under an engine: ``auto`` (fitted curves), ``ideal`` (peaks) or a file of
+    ``llmsizer fit``."""
+    is_file = name.endswith((".yaml", ".yml"))
+    if name not in NAMES and not is_file:
+        known = f"known: {', '.join(NAMES)}, or a file of llmsizer fit"
+        raise InvalidQuestion(f"--calibration: '{name[:40]}' is not known", known)
+    built_in = "auto" if is_file else name
+    find = _finder(built_in, accelerator.id, accelerator.architecture, accelerator.vendor, engine)
+    if is_file:
+        from llmsizer.catalog.local_calibrations import calibration_with_file
+
+        return calibration_with_file(name, accelerator, engine, find)
     return Calibration(name, accelerator.id, find)
 
 
@@ -110,11 +118,17 @@ def _where(curve: Mapping[str, Any]) -> str:
 
 def _ideal(family: str, format_: str) -> Curve:
     """The parameters at which a family's formula gives peak rates and no overhead."""
-    document = package_data(f"calibrations/{FAMILIES[family]}.yaml")
     source = Source("no calibration: peak rates, no overhead (a lower bound)", "", "assumed")
-    given = document.get("ideal") or {name: ideal_value(name) for name in document["curves"][0]["parameters"]}
-    parameters = given.get(family, given)
+    parameters = ideal_parameters(family)
     return Curve(family=family, format=format_, parameters=parameters, tier="assumed", provenance=Provenance(source))
+
+
+def ideal_parameters(family: str) -> Mapping[str, float]:
+    """The parameters of a family's formula, at their ideal values."""
+    document = package_data(f"calibrations/{FAMILIES[family]}.yaml")
+    given = document.get("ideal") or {name: ideal_value(name) for name in document["curves"][0]["parameters"]}
+    found: Mapping[str, float] = given.get(family, given)
+    return found
 
 
 def ideal_value(parameter: str) -> float:

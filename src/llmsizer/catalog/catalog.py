@@ -121,6 +121,15 @@ class Catalog:
         """The machines that hold an accelerator."""
         return [node for name in self.names("nodes") if (node := self.node(name)).accelerator == accelerator]
 
+    def networked_node(self, accelerator: str) -> Node | None:
+        """The machine that joins an accelerator to other machines best: the most network bandwidth a device,
+        of several the first. None where no machine with a network is known."""
+        key = ("networked", accelerator)
+        if key not in self._made:
+            known = [node for node in self.nodes_of(accelerator) if node.network_bandwidth is not None]
+            self._made[key] = max(known, key=lambda node: float(node.network_bandwidth or 0) / node.accelerators, default=None)
+        return self._made[key]  # type: ignore[no-any-return]
+
     def engine(self, name: str, accelerator: Accelerator) -> EngineProfile:
         """An engine profile; see ``llmsizer.catalog.engines``."""
         return engine_profile(name, accelerator)

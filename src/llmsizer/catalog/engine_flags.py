@@ -36,6 +36,10 @@ class EngineFlags:
         """Whether it is written on the command line, not into the configuration file."""
         return name in self.entry["flags"]
 
+    def holds(self, name: str) -> bool:
+        """Whether a part of the entry that is a span of versions holds for this one."""
+        return name in self.entry and self._in_span(self.entry[name])
+
     def start(self) -> list[str]:
         """The words before the flags. Raises UnsupportedCombination for a version without a server of its own."""
         for way in self.entry["start"]:
@@ -103,12 +107,15 @@ def _is_open(made: Any) -> bool:
     return isinstance(made, Mapping) or (isinstance(made, str) and made.startswith("{"))
 
 
-def engine_flags(engine: str, version: str) -> EngineFlags:
-    """How an engine at a version is started. Raises UnsupportedCombination for one whose flags are not recorded."""
+def engine_flags(engine: str, version: str | None = None) -> EngineFlags:
+    """How an engine at a version (None: its usual release) is started.
+
+    Raises UnsupportedCombination for an engine whose flags are not recorded.
+    """
     known = _document()["engines"]
     if engine not in known:
         raise UnsupportedCombination(f"no launch flags are recorded for {engine}", f"recorded: {', '.join(known)}")
-    return EngineFlags(engine, version, known[engine])
+    return EngineFlags(engine, version or str(known[engine]["usual"]), known[engine])
 
 
 def benchmark_flags() -> EngineFlags:

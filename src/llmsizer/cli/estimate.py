@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from llmsizer.cli.emit import Emit, print_emitted
 from llmsizer.cli.options import CatalogPaths, Format, catalog_of, with_question
 from llmsizer.cli.output import checked_format, width
 from llmsizer.question.ask import ask
@@ -31,6 +32,8 @@ EXAMPLES = """Examples:
   llmsizer estimate -m llama-3.1-70b -g h100 --tp 4 --max-model-len 32768
 
   llmsizer estimate -m deepseek-r1 -g h200 --tp 8 --explain memory.per_gpu.weights_bytes
+
+  llmsizer estimate -m llama-3.1-70b -g h100 --tp 4 -c 32 --emit sglang
 """
 
 
@@ -43,6 +46,7 @@ def command(
     explain: Annotated[
         str | None, typer.Option("--explain", help="Derive one number, e.g. memory.per_gpu.kv_cache_bytes.", metavar="PATH")
     ] = None,
+    emit: Emit = None,
     format_: Format = "table",
     catalog: CatalogPaths = None,
 ) -> None:
@@ -52,6 +56,8 @@ def command(
     estimate = ask(words, nouns)
     if explain is not None:
         print(estimate.explain(explain))
+    elif emit is not None:
+        print_emitted(estimate, emit, format_)
     else:
         near = suggestions(words, resolve(words, nouns), nouns) if not estimate.fits else []
         print(rendered(estimate, near, format_))

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from llmsizer.cli.options import CatalogPaths, Format, catalog_of
+from llmsizer.catalog.catalog import Catalog
+from llmsizer.cli.options import CatalogPaths, Format, catalog_of, option
 from llmsizer.cli.output import checked_format, print_rows, print_tables
+from llmsizer.core.errors import LlmsizerError
+from llmsizer.question.words import checked_fraction, checked_integer
 from llmsizer.report.nouns import DEVICE_HEADERS, SourceList, device_facts, device_nodes, device_peaks, device_row, matching
 from llmsizer.report.tables import Table
+from llmsizer.validation.run_files import read_run
+
+PROBE_EXAMPLES = """Examples:
+
+  llmsizer hardware probe --output my-device.yaml
+
+  llmsizer hardware probe --record my-run.yaml --id my-device
+"""
 
 app = typer.Typer(help="The devices of the catalog.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -51,3 +64,43 @@ def show(
     tables += [nodes, sources.table()] if nodes.rows else [sources.table()]
     heading = f"{device.id}: {device.name}" + (f" (also {', '.join(device.aliases)})" if device.aliases else "")
     print_tables(heading, tables, checked_format(format_), notes=[device.notes] if device.notes else [])
+
+
+@app.command("probe", epilog=PROBE_EXAMPLES)
+def probe(
+    record: Annotated[
+        str | None, option("--record", text="Take the ceilings from this record of llmsizer measure.", metavar="FILE")
+    ] = None,
+    name: Annotated[str | None, option("--id", text="The id of the entry (default: from the driver's name).")] = None,
+    kind: Annotated[str | None, option("--device", text="cuda or cpu (default: cuda where there is one).")] = None,
+    threads: Annotated[
+        str | None, option("--threads", text="Threads of a processor (default: all its cores).", metavar="NUMBER")
+    ] = None,
+    minutes: Annotated[str, option("--minutes", text="Measure at most so many minutes.", metavar="NUMBER")] = "3",
+    output: Annotated[str | None, option("--output", "-o", text="Write the entry into this file.", metavar="FILE")] = None,
+    catalog: CatalogPaths = None,
+) -> None:
+    """Makes a catalog entry for this device from its ceilings, to be laid over the catalog with --catalog."""
+    from llmsizer.authoring.measure.probe import device_entry, entry_text
+
+    nouns = catalog_of(catalog)
+    found = _ceilings(kind, threads, minutes, nouns) if record is None else read_run(record)
+    text = entry_text(*device_entry(found, name, nouns), found)
+    if output is None:
+        print(text, end="")
+        return
+    try:
+        Path(output).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise LlmsizerError(f"--output: {output} cannot be written: {error.strerror}") from error
+    print(f"written: {output}")
+
+
+def _ceilings(kind: str | None, threads: str | None, minutes: str, nouns: Catalog) -> Mapping[str, Any]:
+    """A record of this device's ceilings alone."""
+    from llmsizer.authoring.measure.session import Plan, grid_of, measure
+    from llmsizer.authoring.measure.torch_device import open_device
+
+    device = open_device(kind, None if threads is None else checked_integer("threads", threads, most=4096))
+    seconds = 60 * checked_fraction("minutes", minutes, least=0.01, most=1e4)
+    return measure(device, Plan(models=(), grid=grid_of(device), seconds=seconds), nouns)

@@ -31,6 +31,9 @@ COMMANDS = {
     "compare": "compare",
     "sweep": "sweep",
     "plan": "plan",
+    "advise": "advise",
+    "measure": "measure",
+    "fit": "fit",
     "validate": "validate",
 }
 

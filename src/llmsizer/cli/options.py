@@ -58,7 +58,7 @@ QUESTION: dict[str, tuple[Any, Any, Any]] = {
     "price": (str | None, None, option("--price", text="A price id, a provider, '2.50 USD/h' a device, or owned (default: the median provider).")),
     "price_date": (str | None, None, option("--price-date", text="Prices as of this day, YYYY-MM-DD.")),
     "emissions": (str | None, None, option("--emissions", text="Of the grid, e.g. '400 g/kWh'.")),
-    "calibration": (str | None, None, option("--calibration", text="auto, or ideal for lower bounds at peak rates.")),
+    "calibration": (str | None, None, option("--calibration", text="auto, ideal for lower bounds at peak rates, or a file of llmsizer fit.")),
     "ignore_memory": (bool, False, option("--ignore-memory", text="Answer speed even where memory does not suffice.")),
     "transform": (str | None, None, option("--transform", text="A variant of the model: prune:2:4, prune:structured:heads=0.25, distill:depth=0.5 …")),
     "speculative": (str | None, None, option("--speculative", text="ngram, mtp, eagle or draft:MODEL, then :TOKENS, e.g. draft:llama-3.2-1b:5.")),

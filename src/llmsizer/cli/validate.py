@@ -10,11 +10,19 @@ import typer
 from llmsizer.catalog.catalog import Catalog
 from llmsizer.cli.options import CatalogPaths, Format, catalog_of
 from llmsizer.cli.output import checked_format, print_tables
-from llmsizer.core.errors import LlmsizerError
+from llmsizer.core.errors import InvalidQuestion, LlmsizerError
 from llmsizer.question.words import checked_choice
-from llmsizer.report.validation import kernel_table, ranking_table, summary_table, validation_page, worst_table
+from llmsizer.report.validation import (
+    both_runs_table,
+    kernel_table,
+    ranking_table,
+    summary_table,
+    validation_page,
+    worst_table,
+)
 from llmsizer.validation.ranking import ranking, rated_rows
 from llmsizer.validation.run import PARTS, all_errors
+from llmsizer.validation.run_rows import shipped_before_after
 from llmsizer.validation.statistics import summaries
 
 EXAMPLES = """Examples:
@@ -28,7 +36,10 @@ EXAMPLES = """Examples:
 def command(
     file: Annotated[
         str | None,
-        typer.Argument(help="A result of vllm bench serve, guidellm, aiperf, InferenceX or llama-bench.", metavar="[FILE]"),
+        typer.Argument(
+            help="A record of llmsizer measure, or a result of vllm bench serve, guidellm, aiperf, InferenceX or llama-bench.",
+            metavar="[FILE]",
+        ),
     ] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="The model of FILE, where it does not say.")] = None,
     gpu: Annotated[str | None, typer.Option("--gpu", "-g", help="The device of FILE, where it does not say.")] = None,
@@ -36,6 +47,9 @@ def command(
     quantization: Annotated[str | None, typer.Option("--quantization", "-q", help="The weight format of FILE.")] = None,
     tp: Annotated[
         str | None, typer.Option("--tensor-parallel-size", "--tp", help="The split of FILE.", metavar="NUMBER")
+    ] = None,
+    calibration: Annotated[
+        str | None, typer.Option("--calibration", help="Show FILE under this file of llmsizer fit, beside the built-in curves.")
     ] = None,
     worst: Annotated[int, typer.Option("--worst", help="Worst rows to print for each quantity.", min=0, max=1000)] = 3,
     only: Annotated[str | None, typer.Option("--only", help="memory or speed.", metavar="PART")] = None,
@@ -49,13 +63,15 @@ def command(
     checked_format(format_)
     if file is not None:
         given = {"model": model, "hardware": gpu, "engine": engine, "quantization": quantization, "tensor_parallel_size": tp}
-        _compare_file(file, given, catalog_of(catalog), format_)
+        _compare_file(file, given, calibration, catalog_of(catalog), format_)
         return
+    if calibration is not None:
+        raise InvalidQuestion("--calibration: expected a FILE to show under it", "for example: llmsizer validate my-run.yaml")
     part = checked_choice("--only", only, list(PARTS)) if only is not None else None
     nouns = catalog_of(catalog)
     errors = all_errors(nouns, part)
     if write is not None:
-        _write(Path(write), validation_page(errors, ranking(rated_rows(nouns))))
+        _write(Path(write), validation_page(errors, ranking(rated_rows(nouns)), list(shipped_before_after(nouns))))
     found = summaries(errors, worst)
     tables = [summary_table(found)]
     if part != "memory":
@@ -65,15 +81,40 @@ def command(
     print_tables("Estimate against measurement", tables, format_)
 
 
-def _compare_file(path: str, given: dict[str, Any], nouns: Catalog, form: str) -> None:
-    """Prints every run of a benchmark's file beside its estimate."""
+def _compare_file(path: str, given: dict[str, Any], calibration: str | None, nouns: Catalog, form: str) -> None:
+    """Prints every run of a record or of a benchmark's file beside its estimate, under one calibration or two."""
     from llmsizer.report.validation import run_table
     from llmsizer.validation.benchmark_files import read_benchmarks
     from llmsizer.validation.benchmark_runs import compare_run
+    from llmsizer.validation.run_files import is_run
 
-    found = [compare_run(run, given, nouns) for run in read_benchmarks(path)]
+    if is_run(path):
+        _compare_record(path, calibration, nouns, form)
+        return
+    runs = read_benchmarks(path)
+    found = [compare_run(run, given, nouns) for run in runs]
+    tables = [run_table(each) for each in found]
+    if calibration is not None:
+        after = [compare_run(run, {**given, "calibration": calibration}, nouns) for run in runs]
+        tables = [both_runs_table(*each) for each in zip(found, after, strict=True)]
     notes = list(dict.fromkeys(note for each in found for note in (*each.run.notes, *each.estimate.notes)))
-    print_tables(f"Estimate against {path}", [run_table(each) for each in found], form, notes=notes)
+    print_tables(f"Estimate against {path}", tables, form, notes=notes)
+
+
+def _compare_record(path: str, calibration: str | None, nouns: Catalog, form: str) -> None:
+    """Prints the rows of a record of ``llmsizer measure``."""
+    from llmsizer.report.calibration import compared_errors
+    from llmsizer.report.measure import comparison_table
+    from llmsizer.validation.run_files import read_run
+    from llmsizer.validation.run_rows import run_errors, with_measured_devices
+
+    record, nouns = read_run(path), with_measured_devices(nouns)
+    before = run_errors(record, nouns, Path(path).stem)
+    tables = [comparison_table(before)]
+    if calibration is not None:
+        after = run_errors(record, nouns, Path(path).stem, calibration)
+        tables = [compared_errors(before, after), comparison_table(after, f"Estimate under {calibration} beside measurement")]
+    print_tables(f"Estimate against {path}", tables, form)
 
 
 def _write(path: Path, text: str) -> None:

@@ -55,6 +55,16 @@ def collective_seconds(
     return start + traffic / (bandwidth * bandwidth_fraction)
 
 
+@formula(reference="the devices of a machine send at the same time")
+def share_of_network(network_bandwidth: BytesPerSecond, devices: Count) -> BytesPerSecond:
+    """Network bandwidth of one device of a machine.
+
+    >>> share_of_network(400e9, 8)
+    50000000000.0
+    """
+    return network_bandwidth / devices
+
+
 @formula(reference="hierarchical collectives: ranks of a node share their part of the message with their peers of other nodes")
 def message_between_nodes(message: Bytes, ranks_per_node: Count) -> Bytes:
     """Bytes that each rank exchanges with its peers of other nodes, after a reduce-scatter in its node.

@@ -18,14 +18,14 @@ def token_seconds(step: Seconds, tokens_per_step: Tokens) -> Seconds:
     return step * ONE_TOKEN / tokens_per_step
 
 
-@formula(reference="E2E = TTFT + (output tokens − 1) · TPOT (vLLM benchmark_serving)")
-def end_to_end_seconds(ttft: Seconds, output_tokens: Tokens, tpot: Seconds) -> Seconds:
+@formula(reference="definition: the first token, then the decode steps")
+def end_to_end_seconds(ttft: Seconds, decode: Seconds) -> Seconds:
     """Time from sending a request to its last token.
 
-    >>> end_to_end_seconds(0.5, 101.0, 0.02)
+    >>> end_to_end_seconds(0.5, 2.0)
     2.5
     """
-    return ttft + (output_tokens - ONE_TOKEN) / ONE_TOKEN * tpot
+    return ttft + decode
 
 
 @formula(reference="definition: tokens of finished requests per second")
@@ -58,16 +58,6 @@ def waiting_seconds(concurrency: Count, running: Count, rate: PerSecond) -> Seco
     return (concurrency - running) / rate
 
 
-@formula(reference="a request that comes while a step runs waits for its end: half a step on average")
-def residual_seconds(step: Seconds, others: Count) -> Seconds:
-    """Mean wait for the step in progress; none when the engine is idle.
-
-    >>> residual_seconds(0.02, 10.0)
-    0.01
-    """
-    return step / 2 * minimum(others, 1.0)
-
-
 @formula(reference="definition: time of all decode steps of a request")
 def decode_seconds(steps: Count, step: Seconds) -> Seconds:
     """Time from the first token of an answer to its last.
@@ -76,16 +66,6 @@ def decode_seconds(steps: Count, step: Seconds) -> Seconds:
     5.12
     """
     return steps * step
-
-
-@formula(reference="front end, the step in progress, prompts before it, its own steps")
-def first_token_seconds(front_end: Seconds, residual: Seconds, queue: Seconds, passes: Count, step: Seconds) -> Seconds:
-    """Time to first token.
-
-    >>> round(first_token_seconds(0.03, 0.01, 0.0, 2.0, 0.05), 3)
-    0.14
-    """
-    return front_end + residual + queue + passes * step
 
 
 @formula(reference="attention-data-parallel ranks serve side by side")
@@ -108,6 +88,26 @@ def busy_ranks(concurrency: Count, running: Count, ranks: Count) -> Count:
     return minimum(concurrency / running, ranks)
 
 
+@formula(reference="Little's law: users who think are not in the engine, which runs no more than it holds")
+def running_of_users(users: Count, stay: Seconds, think: Seconds, most: Count) -> Count:
+    """Sequences that run for users who pause between an answer and their next request.
+
+    >>> running_of_users(100.0, 3.0, 1.0, 256.0)
+    75.0
+    """
+    return minimum(users * stay / (stay + think), most)
+
+
+@formula(reference="Little's law: so many users think at a time")
+def in_flight_of_users(users: Count, rate: PerSecond, think: Seconds) -> Count:
+    """Requests in flight of users who pause between an answer and their next request.
+
+    >>> in_flight_of_users(100.0, 25.0, 1.0)
+    75.0
+    """
+    return users - rate * think
+
+
 @formula(reference="definition: a rate divided by the devices that bring it about")
 def rate_per_device(rate: PerSecond, devices: Count) -> PerSecond:
     """A rate per device.
@@ -116,16 +116,6 @@ def rate_per_device(rate: PerSecond, devices: Count) -> PerSecond:
     2.0
     """
     return rate / devices
-
-
-@formula(reference="static batching: the whole batch is prefilled, then decodes to its end")
-def batch_rate(batch: Count, first_token: Seconds, decode: Seconds) -> PerSecond:
-    """Requests per second of batches run one after another.
-
-    >>> batch_rate(16.0, 1.0, 7.0)
-    2.0
-    """
-    return batch / (first_token + decode)
 
 
 @formula(reference="Little's law: others in flight when requests come at a rate and stay for a time")
@@ -148,26 +138,6 @@ def rate_of_others(others: Count, decode: Seconds) -> PerSecond:
     return others / decode
 
 
-@formula(reference="counting")
-def prompt_tokens_of(prompt_tokens: Tokens, prompts: Count) -> Tokens:
-    """Tokens of some equal prompts.
-
-    >>> prompt_tokens_of(1000.0, 16)
-    16000.0
-    """
-    return prompt_tokens * prompts
-
-
-@formula(reference="counting")
-def half_of(count: Count) -> Count:
-    """Half of some sequences: those already decoding, on average, while a burst is prefilled.
-
-    >>> half_of(64.0)
-    32.0
-    """
-    return count / 2
-
-
 @formula(reference="definition: a wait before what follows")
 def delayed_seconds(first_token: Seconds, wait: Seconds) -> Seconds:
     """Time to first token after a wait for a place in the running batch.
@@ -176,16 +146,6 @@ def delayed_seconds(first_token: Seconds, wait: Seconds) -> Seconds:
     2.25
     """
     return first_token + wait
-
-
-@formula(reference="prompts that come at once are prefilled one step after another: the mean waits for half of the steps")
-def burst_seconds(front_end: Seconds, passes: Count, step: Seconds) -> Seconds:
-    """Mean time to first token of prompts that come at once and take so many steps together.
-
-    >>> round(burst_seconds(0.03, 9.0, 0.1), 2)
-    0.53
-    """
-    return front_end + (passes + 1) / 2 * step
 
 
 @formula(reference="mean over a run of N prompts of which the first C come at once (benchmarks at a fixed concurrency)")

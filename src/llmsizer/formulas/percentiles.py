@@ -1,20 +1,11 @@
-"""Percentiles of latencies in the steady state, where requests are alike in length."""
+"""Percentiles of latencies in the steady state."""
 
 from __future__ import annotations
 
 from llmsizer.core.explain import formula
-from llmsizer.core.numerics import log, maximum, minimum, sqrt
-from llmsizer.core.quantities import Count, Fraction, Seconds
-
-
-@formula(reference="variance of a mean over steps, a share of which carries prompt tokens (binomial)")
-def mixing_deviation(share: Fraction, mixed: Seconds, pure: Seconds, steps: Count) -> Seconds:
-    """Standard deviation of a request's mean step time that comes from the prompts it happens to meet.
-
-    >>> round(mixing_deviation(0.25, 0.04, 0.02, 100.0), 6)
-    0.000866
-    """
-    return maximum(mixed - pure, 0 * mixed) * sqrt(share * (1 - share) / maximum(steps, 1.0))
+from llmsizer.core.numerics import maximum, sqrt
+from llmsizer.core.quantities import Count, Fraction, Seconds, Tokens
+from llmsizer.core.units import ONE_TOKEN
 
 
 @formula(reference="Poisson number in flight, averaged over a stay of fixed length: two thirds of its variance remain")
@@ -27,6 +18,16 @@ def crowding_deviation(slope: Seconds, others: Count) -> Seconds:
     return slope * sqrt(2 * others / 3)
 
 
+@formula(reference="definition: a time less what is the same for all requests")
+def varying_part(time: Seconds, fixed: Seconds) -> Seconds:
+    """The part of a time that varies between requests.
+
+    >>> varying_part(0.5, 0.25)
+    0.25
+    """
+    return maximum(time - fixed, 0 * time)
+
+
 @formula(reference="variances of independent causes add")
 def joint_deviation(first: Seconds, second: Seconds) -> Seconds:
     """Standard deviation of a sum of two independent times.
@@ -37,30 +38,31 @@ def joint_deviation(first: Seconds, second: Seconds) -> Seconds:
     return sqrt(first * first + second * second)
 
 
-@formula(reference="a mean over many steps is close to normal (central limit theorem)")
-def normal_quantile(mean: Seconds, deviation: Seconds, score: Count) -> Seconds:
-    """The value at a standard score; never below half the mean.
-
-    >>> normal_quantile(0.02, 0.001, 2.0)
-    0.022
-    """
-    return maximum(mean + score * deviation, mean / 2)
-
-
 @formula(
-    reference="a uniform rest of a step, an exponential tail of the queue (M/D/1, heavy traffic), then a fixed service",
-    validity="steady state; prompts alike in length",
+    reference="gamma law of the same mean and deviation (Wilson and Hilferty 1931): (1 − d + z·√d)³, d = 1/(9·shape)",
+    validity="the part of a time that varies is at least twice its deviation",
 )
-def first_token_quantile(mean: Seconds, residual: Seconds, queue: Seconds, load: Fraction, share: Fraction) -> Seconds:
-    """Time to first token that a share of the requests stays below.
+def skewed_quantile(mean: Seconds, part: Seconds, deviation: Seconds, score: Count) -> Seconds:
+    """The value of a time at a standard score, of which ``part`` varies: waits are skewed to the right.
 
-    ``residual`` and ``queue`` are the means contained in ``mean``; ``load`` of the prompts' budget.
-
-    >>> round(first_token_quantile(0.1, 0.01, 0.0, 0.0, 0.95), 4)
-    0.109
+    >>> round(skewed_quantile(0.3, 0.2, 0.05, 1.6449), 4)
+    0.3898
     """
-    tail = queue / maximum(load, 1e-6) * maximum(log(maximum(load, 1e-6) / (1 - share)), 0.0)
-    return mean - residual - queue + 2 * residual * share + tail * minimum(load * 1e6, 1.0)
+    varying = maximum(part, 2 * deviation) + 1e-12 * mean
+    share = deviation / (3 * varying)
+    return mean - varying + varying * (1 - share * share + score * share) ** 3
+
+
+@formula(reference="answers of unlike length: the law's own quantile beside the spread at one length, variances added")
+def answer_quantile(mean: Seconds, alike: Seconds, token: Seconds, longer: Tokens) -> Seconds:
+    """End-to-end time at a share of the requests, of which answers of the mean length take ``alike``.
+
+    >>> round(answer_quantile(2.0, 2.4, 0.001, 300.0), 3)
+    2.5
+    """
+    rest, answers = alike - mean, token * longer / ONE_TOKEN
+    both = maximum(rest + answers, -rest - answers)
+    return mean + sqrt(rest * rest + answers * answers) * (rest + answers) / maximum(both, 1e-12 * mean)
 
 
 @formula(reference="finite difference")
@@ -71,3 +73,13 @@ def batch_slope(more: Seconds, fewer: Seconds, difference: Count) -> Seconds:
     0.001
     """
     return maximum(more - fewer, 0 * more) / difference
+
+
+@formula(reference="an answer's length beyond the mean at a share of the requests")
+def tokens_beyond(mean: Tokens, ratio: Fraction) -> Tokens:
+    """Tokens by which a quantile of a length exceeds its mean.
+
+    >>> tokens_beyond(200.0, 1.5)
+    100.0
+    """
+    return mean * (ratio - 1)

@@ -8,16 +8,6 @@ from llmsizer.core.quantities import Count, Fraction, PerSecond, Seconds, Tokens
 from llmsizer.core.units import ONE_TOKEN
 
 
-@formula(reference="a token sees the prompt and the answer so far: E[O·I + O²/2] / E[O] for fixed lengths")
-def decode_context(input_tokens: Tokens, output_tokens: Tokens) -> Tokens:
-    """Mean number of cached tokens that a generated token attends to.
-
-    >>> decode_context(1000.0, 200.0)
-    1100.0
-    """
-    return input_tokens + output_tokens / 2
-
-
 @formula(reference="the first token of an answer comes from the prompt's own pass")
 def decode_steps(output_tokens: Tokens, tokens_per_step: Tokens) -> Count:
     """Decode steps of a request; never fewer than a very small number, so that rates stay finite.
@@ -86,16 +76,6 @@ def interrupted_step_seconds(pure: Seconds, interruptions: Count, prefill: Secon
     0.03
     """
     return pure + interruptions * prefill
-
-
-@formula(reference="M/D/1 queue (Pollaczek-Khinchine) of prompts for the prefill budget of the steps")
-def prefill_queue_seconds(load: Fraction, service: Seconds) -> Seconds:
-    """Mean wait of a prompt for prompts before it.
-
-    >>> prefill_queue_seconds(0.5, 0.1)
-    0.05
-    """
-    return minimum(load, 0.98) / (2 * (1 - minimum(load, 0.98))) * service
 
 
 @formula(reference="a request sees itself and the others that decode with it")

@@ -67,6 +67,36 @@ def second_moment(mean: Tokens, variation: Fraction) -> TokensSquared:
     return mean * mean * (1 + variation * variation)
 
 
+@formula(reference="definition of the covariation of prompts and answers: E[I·O] / (E[I]·E[O]) − 1")
+def product_moment(input_mean: Tokens, output_mean: Tokens, covariation: Fraction) -> TokensSquared:
+    """Mean of prompt × answer.
+
+    >>> product_moment(1000.0, 200.0, 0.5)
+    300000.0
+    """
+    return input_mean * output_mean * (1 + covariation)
+
+
+@formula(reference="a prompt token is met in long prompts more often: E[I²] / (2·E[I]) − E[I] / 2")
+def spread_context(mean: Tokens, variation: Fraction) -> Tokens:
+    """Tokens that a prompt token attends to beyond those of prompts of the mean length, on average.
+
+    >>> spread_context(1000.0, 0.5)
+    125.0
+    """
+    return mean * variation * variation / 2
+
+
+@formula(reference="a request has at least one decode step")
+def decoding_answer(output_mean: Tokens) -> Tokens:
+    """Length of an answer that decodes at all.
+
+    >>> decoding_answer(1.0)
+    2.0
+    """
+    return maximum(output_mean, 2 * ONE_TOKEN)
+
+
 @formula(reference="law of total expectation: a class counts by its share of the requests")
 def share_of_mean(share: Fraction, mean: Tokens) -> Tokens:
     """What one class adds to the mean of a mix.

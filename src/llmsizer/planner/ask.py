@@ -80,7 +80,8 @@ def _amount(name: str, given: Any, unit: str) -> float:
     """A limit with its unit; a bare number is USD an hour or watts, as the word says."""
     if isinstance(given, (int, float)) and not isinstance(given, bool):
         return checked_fraction(name, given, least=1e-9, most=1e12)
-    return parse_quantity(given, unit) * (3600.0 if unit == "USD/second" else 1.0)
+    number = parse_quantity(given, unit) * (3600.0 if unit == "USD/second" else 1.0)
+    return checked_fraction(name, number, least=1e-9, most=1e12)
 
 
 def _names(name: str, given: Any) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from llmsizer.core.explain import plain
 from llmsizer.cost.ask import cost_case
 from llmsizer.cost.demand import Scaling, case_over_demand, scale_up_lag
 from llmsizer.cost.estimate import CostEstimate, cost_estimate
+from llmsizer.formulas.demand import replicas_needed, with_spare
 from llmsizer.planner.highest import highest_rate
 from llmsizer.planner.question import PlanQuestion
 from llmsizer.planner.search import Candidates
@@ -111,28 +112,43 @@ def pick_of(row: int, found: Candidates, question: PlanQuestion, catalog: Catalo
     simulation keeps the targets too, a few at the most."""
     columns = found.columns
     offer = found.prices.offers[int(columns["device"][row])][int(columns["offer"][row])]
+    capacity = _capacity(row, found, question)
     replicas = int(columns["replicas"][row])
-    made = _made(row, found, question, catalog, offer, replicas, confirm)
-    for more in range(1, MOST_CORRECTIONS + 1):
+    if question.concurrency is None:
+        replicas = _needed(question, catalog, capacity)
+    made = _made(row, found, question, catalog, offer, replicas, capacity, confirm)
+    for added in range(1, MOST_CORRECTIONS + 1):
         if not confirm or made.is_confirmed:
             break
-        made = _made(row, found, question, catalog, offer, replicas + more, confirm)
+        made = _made(row, found, question, catalog, offer, replicas + added, capacity, confirm, added)
     return made
+
+
+def _capacity(row: int, found: Candidates, question: PlanQuestion) -> float:
+    """What a replica bears, on a finer grid than the search's."""
+    finely = highest_rate(found.words(row), found.device(row), question.targets, found.catalog)
+    return float(found.columns["capacity"][row]) if finely is None else finely
+
+
+def _needed(question: PlanQuestion, catalog: Catalog, capacity: float) -> int:
+    """Replicas for the peak rate."""
+    needed = replicas_needed(question.peak, capacity, headroom_of(question, catalog), 1)
+    return int(plain(with_spare(needed, question.spare)))
 
 
 def _made(
     row: int, found: Candidates, question: PlanQuestion, catalog: Catalog, offer: Rental | OwnedHardware, replicas: int,
-    confirm: bool,
+    capacity: float, confirm: bool, added: int = 0,
 ) -> Pick:  # fmt: skip
     planned = float(found.columns["replicas"][row])
     rate = float(found.columns["rate"][row]) * planned / replicas
     words = replace(found.words(row), request_rate=rate)
     estimate = ask(words, catalog)
-    finely = highest_rate(replace(words, request_rate=None), found.device(row), question.targets, catalog)
-    capacity = float(found.columns["capacity"][row]) if finely is None else finely
     simulated = _simulated(words, question, catalog, estimate) if confirm else {}
     margins = tuple(Margin(target, _figure(estimate, target), simulated.get(target.figure)) for target in question.targets)
-    notes = () if replicas == planned else (f"{replicas - int(planned)} replicas more than in closed form: simulated",)
+    notes = (
+        () if not added else (f"{added} replicas more than in closed form, because the simulation misses a target with fewer",)
+    )
     return Pick(
         words=words, estimate=estimate, offer=offer, replicas=replicas, capacity=capacity,
         cost=_cost(question, catalog, estimate, offer, replicas, capacity), margins=margins,

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from llmsizer.core.explain import plain
 from llmsizer.planner.targets import Target
 from llmsizer.schema.deployment import Case
+from llmsizer.sizing.batches import BATCHWISE
+from llmsizer.sizing.moment import Steady
 from llmsizer.sizing.percentiles import percentiles
-from llmsizer.sizing.serving import Serving, Steady
+from llmsizer.sizing.serving import Serving
 from llmsizer.sizing.step_time import StepClock
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def loads(case: Case, most: Array, shares: Sequence[float] = SHARES) -> Loads:
     others = (most - 1.0) * np.array(shares)
     asked = replace(case, request_rate=1.0, concurrency=None)
     serving = Serving(asked, StepClock(asked))
-    steady = serving.static(others + 1.0) if case.batching == "static" else serving.at(others)
+    steady = serving.static(others + 1.0) if case.batching in BATCHWISE else serving.at(others)
     figures = dict(percentiles(asked, serving, steady)) | {name: getattr(steady, name) for name in MEANS}
     shape = others.shape
     return Loads(

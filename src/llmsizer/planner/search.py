@@ -14,7 +14,7 @@ from llmsizer.planner.fleets import DeviceFleet, Held, devices_of, fleets_of, un
 from llmsizer.planner.prices import DevicePrices, device_prices
 from llmsizer.planner.question import PlanQuestion
 from llmsizer.planner.screen import Capacity, Loads, at, capacity, column_of, loads
-from llmsizer.planner.space import allowed, reach, structures
+from llmsizer.planner.space import allowed, structures
 from llmsizer.question.resolve import resolve
 from llmsizer.question.words import Words
 from llmsizer.schema.accelerator import Accelerator
@@ -140,7 +140,7 @@ class _Search:
             raise refusals[0]
 
     def _structures(self, fleet: DeviceFleet) -> Iterator[Words]:
-        domain = max(reach(device) for device in fleet.devices)
+        domain = max(device.reach for device in fleet.devices)
         words = replace(self.question.template(), engine=self._engine_word(fleet))
         return structures(words, fleet.fleet.members[0].model, fleet.engine, self.question.choices, domain)
 

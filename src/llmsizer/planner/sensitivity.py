@@ -15,6 +15,7 @@ from llmsizer.question.words import Words
 from llmsizer.schema.accelerator import Accelerator
 
 CHANGE = 0.10
+LENGTHS = ("input_tokens", "output_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,11 @@ class _Setting:
 
 def sensitivity(pick: Pick, question: PlanQuestion, catalog: Catalog) -> tuple[Effect, ...]:
     """The effects of the inputs on a pick's capacity, largest first."""
-    base = _Setting(replace(pick.words, request_rate=None), pick.estimate.case.accelerator, question.targets)
+    work = pick.estimate.case.workload
+    lengths: dict[str, Any] = {name: int(getattr(work, name)) for name in LENGTHS}
+    hits = float(work.prefix_cache_hit_rate)
+    words = replace(pick.words, request_rate=None, prefix_cache_hit_rate=hits, **lengths)
+    base = _Setting(words, pick.estimate.case.accelerator, question.targets)
     usual = _bears(base, catalog)
     assert usual is not None, "a pick bears something"
     found = []
@@ -70,8 +75,8 @@ def _inputs(base: _Setting) -> Iterator[tuple[str, Change]]:
     yield "device memory", _of_device("usable_memory")
     if base.words.tensor_parallel_size * base.words.data_parallel_size * base.words.pipeline_parallel_size > 1:
         yield "link bandwidth", _link
-    yield "tokens of a prompt", _of_words("input_tokens", 1024)
-    yield "tokens of an answer", _of_words("output_tokens", 256)
+    yield "tokens of a prompt", _of_length("input_tokens")
+    yield "tokens of an answer", _of_length("output_tokens")
     if base.words.prefix_cache_hit_rate:
         yield "prefix cache hit rate", _hit_rate
     for place, target in enumerate(base.targets):
@@ -95,10 +100,9 @@ def _link(now: _Setting, factor: float) -> _Setting:
     return _with_device(now, **{name: value * factor for name, value in fields.items() if value is not None})
 
 
-def _of_words(field: str, default: int) -> Change:
+def _of_length(field: str) -> Change:
     def change(now: _Setting, factor: float) -> _Setting:
-        given = getattr(now.words, field)
-        changed: dict[str, Any] = {field: max(1, round((default if given is None else given) * factor))}
+        changed: dict[str, Any] = {field: max(1, round(getattr(now.words, field) * factor))}
         return replace(now, words=replace(now.words, **changed))
 
     return change

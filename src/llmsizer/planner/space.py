@@ -20,8 +20,6 @@ from llmsizer.schema.number_format import QuantizationScheme
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Devices of a machine without a fabric of its own, joined by the host bus.
-BUS_DEVICES = 8
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -85,13 +83,6 @@ def splits(model: Model, engine: EngineProfile, most: int, domain: int) -> Itera
                     yield tensor, stages, rank
 
 
-def reach(device: Accelerator) -> int:
-    """The most devices that tensor and expert parallelism may span on a device's machine."""
-    if device.vendor == "Apple" or device.architecture == "cpu":
-        return 1
-    return max(device.link_domain or 1, BUS_DEVICES)
-
-
 def allowed(words: Words, model: Model, engine: EngineProfile, devices: Sequence[Accelerator]) -> NDArray[Any]:
     """The places of the devices whose machines hold a split and have kernels for the format."""
     import numpy as np
@@ -100,6 +91,6 @@ def allowed(words: Words, model: Model, engine: EngineProfile, devices: Sequence
     scheme = quantization_scheme(words.quantization or model.native_quantization, gguf=engine.schemes == ("gguf",))
     return np.array([
         place for place, device in enumerate(devices)
-        if reach(device) >= joined and (words.pipeline_parallel_size == 1 or reach(device) > 1)
+        if device.reach >= joined and (words.pipeline_parallel_size == 1 or device.reach > 1)
         and not device_problem(engine, scheme, device)
     ], dtype=int)  # fmt: skip

@@ -95,11 +95,11 @@ def evidence_of(case: Case, memory: MemoryEstimate, speed: SpeedEstimate | None)
     if speed is None or case.calibration is None:
         return evidence
     tier, weakest = speed_tier(case, evidence)
-    engine = case.engine.id
+    engine, own = case.engine.id, case.calibration.spreads
     return replace(
         evidence, tier=tier, weakest=weakest,
-        ttft_interval_seconds=_interval(speed.latency.ttft_seconds, spread("ttft", engine, tier)),
-        tpot_interval_seconds=_interval(speed.latency.tpot_seconds, spread("tpot", engine, tier)),
+        ttft_interval_seconds=_interval(speed.latency.ttft_seconds, own.get("ttft") or spread("ttft", engine, tier)),
+        tpot_interval_seconds=_interval(speed.latency.tpot_seconds, own.get("tpot") or spread("tpot", engine, tier)),
     )  # fmt: skip
 
 

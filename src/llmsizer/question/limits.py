@@ -12,6 +12,7 @@ from llmsizer.schema.accelerator import Accelerator
 from llmsizer.schema.deployment import Parallel, Workload
 from llmsizer.schema.engine import EngineProfile
 from llmsizer.schema.model import Model
+from llmsizer.sizing.lengths import longest_request
 from llmsizer.sizing.memory import LONGEST
 
 BATCHING = ("static", "dynamic", "continuous", "in-flight")
@@ -55,7 +56,7 @@ def _length(words: Words, model: Model, engine: EngineProfile, workload: Workloa
                 f"--max-model-len {length:,}: {model.id} allows at most {most:,} positions", f"use {most:,} or less"
             )
         return length, "user"
-    wanted = int(workload.input_tokens + workload.output_tokens)
+    wanted = longest_request(workload)
     if engine.kv_layout != "paged":
         return wanted, "workload"
     return model.max_position_embeddings or max(wanted, 32768), "model"
@@ -110,6 +111,11 @@ def prompts_of(words: Words) -> int | None:
     return None if words.num_prompts is None else checked_integer("num_prompts", words.num_prompts, most=LARGEST_LENGTH)
 
 
+def seconds_of(words: Words, name: str) -> float:
+    """A time that a question gives in seconds."""
+    return checked_fraction(name.removesuffix("_seconds"), getattr(words, name), most=1e6)
+
+
 def batching_of(words: Words, engine: EngineProfile) -> str:
     """How requests share steps: the engine's own way where none is named."""
     if words.batching is None:
@@ -119,12 +125,12 @@ def batching_of(words: Words, engine: EngineProfile) -> str:
 
 def check_length(words: Words, model: Model, workload: Workload, limits: dict[str, Any]) -> None:
     """Refuses a workload longer than the engine's or the model's length."""
-    needed = workload.input_tokens + workload.output_tokens
+    needed = longest_request(workload)
     most = limits["max_model_len"]
     if needed > most and limits["len_from"] != "workload":
+        given = f"--input-tokens {workload.input_tokens:,.0f} and --output-tokens {workload.output_tokens:,.0f}"
         raise InvalidQuestion(
-            f"--input-tokens {workload.input_tokens:,.0f} and --output-tokens {workload.output_tokens:,.0f} exceed "
-            f"the length of {most:,} tokens",
+            f"{given if workload.spread is None else f'requests of up to {needed:,} tokens'} exceed the length of {most:,} tokens",
             f"{model.id} allows {model.max_position_embeddings:,} positions" if model.max_position_embeddings else "",
         )
 

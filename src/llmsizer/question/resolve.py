@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmsizer.catalog.calibrations import calibration_of
+from llmsizer.catalog.calibrations import NAMES, calibration_of
 from llmsizer.catalog.catalog import Catalog
 from llmsizer.catalog.formats import cache_format, number_formats
 from llmsizer.catalog.paths import is_model_path
 from llmsizer.core.errors import InvalidQuestion, UnsupportedCombination
-from llmsizer.question.limits import batching_of, check_length, limits_of, prompts_of, think_of
+from llmsizer.question.limits import batching_of, check_length, limits_of, prompts_of, seconds_of
 from llmsizer.question.splits import check_split
 from llmsizer.question.support import check_support
 from llmsizer.question.traffic import with_traffic, workload_of
 from llmsizer.question.words import (
-    LARGEST_LENGTH,
     Words,
     checked_choice,
     checked_fraction,
@@ -46,7 +45,7 @@ def resolve(words: Words, catalog: Catalog) -> Resolved:
     """The case of a question. Raises an LlmsizerError that names the word at fault."""
     notes: list[str] = []
     accelerator = _accelerator(words, catalog)
-    engine = _engine(words, catalog, accelerator, notes)
+    engine = _calibrated(_engine(words, catalog, accelerator, notes), words, accelerator)
     model, file_scheme = _model(words, catalog, notes)
     scheme = file_scheme if words.quantization is None and file_scheme else _scheme(words, model, engine, catalog, notes)
     check_support(model, scheme, engine, accelerator)
@@ -54,19 +53,24 @@ def resolve(words: Words, catalog: Catalog) -> Resolved:
     scheme = _sparse(words, scheme, dtype, accelerator)
     parallel = _parallel(words)
     check_split(model, parallel)
+    machine = catalog.networked_node(accelerator.id.partition("@")[0])
+    if parallel.devices > accelerator.reach and machine is not None:
+        notes.append(f"network between machines: that of {machine.id} ({machine.network or 'as its catalog entry says'})")
     keys, values = _cache_formats(words, engine, dtype, scheme, notes)
     words = with_traffic(words)
     workload = workload_of(words, model)
     limits = limits_of(words, model, engine, accelerator, parallel, workload)
     check_length(words, model, workload, limits)
     case = Case(
-        model=model, accelerator=accelerator, engine=engine, scheme=scheme, native=number_formats()[dtype],
+        model=model, accelerator=accelerator, machine=machine, engine=engine, scheme=scheme, native=number_formats()[dtype],
         cache_format=keys, value_format=values, parallel=parallel, workload=workload, dtype=dtype,
         enforce_eager=bool(words.enforce_eager), request_rate=rate_of(words),
-        num_prompts=prompts_of(words), think_seconds=think_of(words), batching=batching_of(words, engine),
+        num_prompts=prompts_of(words), think_seconds=seconds_of(words, "think_seconds"),
+        batch_window_seconds=seconds_of(words, "batch_window_seconds"), batching=batching_of(words, engine),
         expert_skew=checked_fraction("expert_skew", words.expert_skew, most=100.0),
         calibration=calibration_of(str(words.calibration), accelerator, engine.id), flash_attention=_flash(words, engine),
-        adapters=_adapters(words), offload=_offload(words, engine, parallel), **_host(words, engine, catalog, notes), draft=_draft(words, model, catalog), **limits,
+        adapters=_adapters(words), offload=_offload(words, engine, parallel), draft=_draft(words, model, catalog),
+        **_host(words, engine, catalog, notes), **limits,
     )  # fmt: skip
     return Resolved(case, words, tuple(notes))
 
@@ -97,6 +101,16 @@ def _engine(words: Words, catalog: Catalog, accelerator: Accelerator, notes: lis
     if not profile.known_version:
         notes.append(f"{profile.title} {profile.version} is outside the versions the profile was checked for: extrapolated")
     return profile
+
+
+def _calibrated(engine: EngineProfile, words: Words, accelerator: Accelerator) -> EngineProfile:
+    """The engine with the figures of a calibration file, where the question names one."""
+    if str(words.calibration) in NAMES:
+        return engine
+    from llmsizer.catalog.local_calibrations import is_calibration_file, with_local_figures
+
+    path = str(words.calibration)
+    return with_local_figures(engine, path, accelerator.id) if is_calibration_file(path) else engine
 
 
 def _usual_engine(catalog: Catalog, accelerator: Accelerator, names: tuple[str, ...]) -> EngineProfile:
@@ -259,7 +273,9 @@ def _host(words: Words, engine: EngineProfile, catalog: Catalog, notes: list[str
         return {}
     name = dict(words.offload).get("host") or engine.host
     if not name:
-        raise InvalidQuestion("--offload: the host is not known", "name it, for example: --offload weights=0.3,host=epyc-9654@512GiB")
+        raise InvalidQuestion(
+            "--offload: the host is not known", "name it, for example: --offload weights=0.3,host=epyc-9654@512GiB"
+        )
     host = catalog.accelerator(str(name))
     if "host" not in words.offload:
         notes.append(f"host: {host.name} is assumed; name yours with --offload …,host=NAME@MEMORY (`llmsizer hardware list`)")

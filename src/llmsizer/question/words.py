@@ -38,8 +38,11 @@ class Words:
     enforce_eager: bool = False
     flash_attention: bool | None = None
     batching: str | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
+    input_tokens: Any = None
+    output_tokens: Any = None
+    workload: Any = None
+    think_seconds: float = 0.0
+    batch_window_seconds: float = 0.0
     concurrency: int | str | None = None
     request_rate: float | None = None
     num_prompts: int | None = None

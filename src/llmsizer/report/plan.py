@@ -18,7 +18,7 @@ MOST_ALTERNATIVES = 12
 def plan_heading(question: PlanQuestion) -> str:
     """What was asked, in one line."""
     words = question.words
-    sizes = f"{words.input_tokens or 1024:,} tokens in and {words.output_tokens or 256:,} out"
+    sizes = f"{words.input_tokens or 1024} tokens in and {words.output_tokens or 256} out"
     targets = ", ".join(str(target) for target in question.targets) or "no targets"
     return f"{words.model}: {load_text(question)} of {sizes}; {targets}"
 

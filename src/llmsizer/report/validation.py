@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from llmsizer.catalog.calibrations import FAMILIES
 from llmsizer.catalog.package_data import package_data
+from llmsizer.report.calibration import compared_errors
 from llmsizer.report.tables import Table, as_markdown
 from llmsizer.validation.benchmark_runs import RunComparison
 from llmsizer.validation.ranking import Ranking
+from llmsizer.validation.run_rows import BeforeAfter
 from llmsizer.validation.statistics import ErrorRow, Summary, summaries
 
 HEADERS = ["quantity", "role", "n", "median", "groups", "mean", "90th", "bias", "inside"]
@@ -89,6 +92,30 @@ def run_table(compared: RunComparison) -> Table:
     return Table(title, ["metric", "estimate", "measured", "error %"], rows, right=(1, 2, 3))
 
 
+def both_runs_table(before: RunComparison, after: RunComparison) -> Table:
+    """The metrics of one benchmark run beside its estimates under two calibrations."""
+    first, second = run_table(before), run_table(after)
+    rows = [[*one, other[1], other[3]] for one, other in zip(first.rows, second.rows, strict=True)]
+    return Table(first.title, [*first.headers, "calibrated", "error %"], rows, right=(1, 2, 3, 4, 5))
+
+
+def own_runs_parts(runs: Sequence[BeforeAfter]) -> list[str]:
+    """What records of ``llmsizer measure`` show, as parts of the page."""
+    parts = ["## Runs of `llmsizer measure`", OWN_RUNS] if runs else []
+    for each in runs:
+        environment = each.record["environment"]
+        place = f"`{each.name}`: {environment['device']}, {environment.get('system', '')}, {environment['date']}"
+        parts += [
+            f"{place}; {each.record['engine']} {_version(each.record)}",
+            as_markdown(compared_errors(each.before, each.after)),
+        ]
+    return parts
+
+
+def _version(record: Mapping[str, Any]) -> str:
+    return str(record.get("engine_version") or record["environment"].get("build_commit") or "")
+
+
 LOADED = ("TPOT under load", "TTFT under load", "latency of a batch of 1 to 8", "throughput at maximum load")
 
 PAGE = """# Validation
@@ -104,6 +131,12 @@ measurements in the estimate's 80 % interval.
 What is compared with what: a static batch with the engine alone, without its front end; a closed loop of C requests with
 means over a run of 10·C prompts, whose first C come at once; maximum load with as many requests as cache and engine
 run. First tokens that came after more than four seconds are listed apart: they waited in a queue.
+"""
+
+OWN_RUNS = """Whole models with random weights, measured on machines at hand and recorded in `measurements/runs/`; medians of
+repetitions, on machines that other work may have shared. *Before* is the estimate with the built-in curves, none of which
+comes from the device; *after* has the calibration that `llmsizer fit` made of the device's ceilings and of rows marked
+*fit*, and is asked of the other rows. [Measuring](measure.md) shows how to do the same.
 """
 
 ORDER = """A planner rests on the order of deployments more than on their times. Pairs of rows with one model, engine and load
@@ -126,11 +159,11 @@ REMARKS = """## What the worst rows have in common
 """
 
 
-def validation_page(errors: Sequence[ErrorRow], order: Ranking, worst: int = 10) -> str:
+def validation_page(errors: Sequence[ErrorRow], order: Ranking, runs: Sequence[BeforeAfter] = (), worst: int = 10) -> str:
     """The page as Markdown."""
     found = summaries(errors, worst)
     parts = [PAGE, "## Errors by quantity", as_markdown(summary_table(found)), "## Errors by group",
              as_markdown(group_table(errors, LOADED)), "## Kernels", as_markdown(kernel_table()),
-             "## Order of deployments", ORDER, as_markdown(ranking_table(order)), REMARKS,
+             "## Order of deployments", ORDER, as_markdown(ranking_table(order)), *own_runs_parts(runs), REMARKS,
              "## Worst rows", as_markdown(worst_table(found))]  # fmt: skip
     return "\n\n".join(part.strip() for part in parts) + "\n"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
-from llmsizer.core.explain import Provenance
+from llmsizer.core.explain import Provenance, plain
 from llmsizer.core.quantities import (
     Bytes,
     BytesPerSecond,
@@ -15,6 +15,9 @@ from llmsizer.core.quantities import (
     Unit,
     Watts,
 )
+
+# Devices of a machine without a fabric of its own, joined by the host bus: the usual server has eight places.
+BUS_DEVICES = 8
 
 Hertz = Annotated[float, Unit("1/second")]
 
@@ -76,6 +79,13 @@ class Accelerator:
             return None
         major, _, minor = self.compute_capability.partition(".")
         return int(major), int(minor or 0)
+
+    @property
+    def reach(self) -> int:
+        """Devices that one machine joins, by their links or else by its host bus."""
+        if self.vendor == "Apple" or self.architecture == "cpu":
+            return 1
+        return BUS_DEVICES if self.link_domain is None else max(int(plain(self.link_domain)), BUS_DEVICES)
 
     @property
     def is_cuda(self) -> bool:

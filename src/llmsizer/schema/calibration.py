@@ -30,18 +30,26 @@ class Curve:
 
 
 class Calibration:
-    """The curves that apply to one device and engine. ``find`` looks one up by family and format."""
+    """The curves that apply to one device and engine. ``find`` looks one up by family and format; ``spreads``
+    has the intervals of ln(measured / estimate) by quantity where the device's own runs set them."""
 
-    def __init__(self, name: str, device: str, find: Callable[[str, str], Curve | None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        device: str,
+        find: Callable[[str, str], Curve | None],
+        spreads: Mapping[str, tuple[float, float]] | None = None,
+    ) -> None:
         self.name, self.device = name, device
-        self._find = find
+        self.spreads: Mapping[str, tuple[float, float]] = spreads or {}
+        self.find = find
         self._found: dict[tuple[str, str], Curve] = {}
 
     def curve(self, family: str, format_: str) -> Curve:
         """The curve of a family in a format. UnsupportedCombination where none was ever fitted."""
         key = (family, format_)
         if key not in self._found:
-            found = self._find(family, format_)
+            found = self.find(family, format_)
             if found is None:
                 raise UnsupportedCombination(
                     f"no calibration of {family} in {format_} applies to {self.device}",

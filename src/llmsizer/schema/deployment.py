@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from llmsizer.core.explain import Provenance
 from llmsizer.core.quantities import Count, Fraction, Seconds, Tokens
-from llmsizer.schema.accelerator import Accelerator
+from llmsizer.schema.accelerator import Accelerator, Node
 from llmsizer.schema.calibration import Calibration
 from llmsizer.schema.engine import EngineProfile
 from llmsizer.schema.fleet import Fleet
@@ -83,7 +83,8 @@ class Case:
 
     ``max_model_len`` is the length the engine is started with; ``len_from`` says whether the user,
     the model or the workload set it. ``dtype`` is the 16-bit type of unquantized tensors and
-    activations. ``think_seconds``: mean pause of a user in a closed loop. ``host``: the processor beside the device, where something is kept there.
+    activations. ``think_seconds``: mean pause of a user in a closed loop. ``machine``: what holds the devices, whose network joins it to others;
+    ``host``: the processor beside the device, where something is kept there.
     ``fleet``: the devices it stands for where it is asked of several at once.
     """
 
@@ -113,9 +114,11 @@ class Case:
     request_rate: float | None = None
     num_prompts: int | None = None
     think_seconds: Seconds = 0.0
+    batch_window_seconds: Seconds = 0.0
     batching: str = "in-flight"
     expert_skew: Fraction = 0.0
     calibration: Calibration | None = None
+    machine: Node | None = None
     host: Accelerator | None = None
     host_calibration: Calibration | None = None
     fleet: Fleet | None = None

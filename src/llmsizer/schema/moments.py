@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from llmsizer.core.quantities import Tokens
+from llmsizer.core.quantities import Fraction, Tokens
 from llmsizer.formulas.workload import (
     TokensSquared,
     length_biased_context,
@@ -14,7 +15,12 @@ from llmsizer.formulas.workload import (
     turn_input_mean,
     turn_input_second_moment,
 )
+from llmsizer.schema.lengths import Fixed, Histogram, Lengths
 from llmsizer.schema.workload import Conversation, RequestClass, Traffic
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,3 +88,113 @@ def moments(traffic: Traffic) -> LengthMoments:
         output_second_moment=sum(share_of_moment(s, m.output_second_moment) for s, m in zip(shares, found, strict=True)),
         product_mean=sum(share_of_moment(s, m.product_mean) for s, m in zip(shares, found, strict=True)),
     )
+
+
+class LengthLaw:
+    """How a length is distributed, in units of its mean."""
+
+    __slots__ = ("below", "ratios", "weights")
+
+    def __init__(self, lengths: Lengths) -> None:
+        import numpy as np
+
+        values, self.weights = lengths.support()
+        self.ratios: NDArray[np.float64] = values / float(values @ self.weights)
+        self.below: NDArray[np.float64] = np.cumsum(self.weights)
+
+    def at(self, share: float) -> float:
+        """The ratio to the mean that a share of the requests does not exceed."""
+        place = int(self.below.searchsorted(share - 1e-12))
+        return float(self.ratios[min(place, self.ratios.size - 1)])
+
+    def longest_of(self, count: Any) -> Any:
+        """The mean of the longest of some requests (a number or an array), as a ratio to the mean."""
+        import numpy as np
+
+        numbers = np.atleast_1d(np.asarray(count, dtype=float))
+        powers = self.below[None, :] ** numbers[:, None]
+        found = np.diff(powers, axis=1, prepend=0.0) @ self.ratios
+        return float(found[0]) if np.ndim(count) == 0 else found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LengthSpread:
+    """How the lengths of requests scatter about their means: standard deviations as shares of the
+    means, ``covariation`` = E[I·O] / (E[I]·E[O]) − 1, ``inverse_steps`` = E[1/(O−1)] · (E[O]−1) of
+    answers of two tokens and more, and the laws of prompt and answer."""
+
+    input_variation: Fraction
+    output_variation: Fraction
+    covariation: Fraction
+    inverse_steps: Fraction
+    inputs: LengthLaw
+    outputs: LengthLaw
+
+
+def spread_of(traffic: Traffic) -> LengthSpread | None:
+    """The scatter of the lengths of all requests; None where they are alike."""
+    found = moments(traffic)
+    inputs, outputs = marginals(traffic)
+    deviations = [
+        max(float(square) / float(mean) ** 2 - 1, 0.0) ** 0.5
+        for mean, square in ((found.input_mean, found.input_second_moment), (found.output_mean, found.output_second_moment))
+    ]
+    if max(deviations) < ALIKE:
+        return None
+    return LengthSpread(
+        input_variation=deviations[0], output_variation=deviations[1],
+        covariation=float(found.product_mean) / float(found.input_mean * found.output_mean) - 1,
+        inverse_steps=_inverse_steps(outputs, float(found.output_mean)),
+        inputs=LengthLaw(inputs), outputs=LengthLaw(outputs),
+    )  # fmt: skip
+
+
+def _inverse_steps(outputs: Lengths, mean: float) -> float:
+    values, weights = outputs.support()
+    several = values > 1
+    if not several.any():
+        return 1.0
+    return float((weights[several] / (values[several] - 1)).sum() / weights[several].sum() * max(mean - 1, 0.0))
+
+
+# Lengths that vary by less than this share of their mean count as alike.
+ALIKE = 1e-9
+
+
+def marginals(traffic: Traffic) -> tuple[Lengths, Lengths]:
+    """The prompts and the answers of all requests, each alone; a conversation's prompts by their mean a turn."""
+    if traffic.trace is not None:
+        return traffic.trace.lengths().marginals()
+    if len(traffic.classes) == 1 and not isinstance(traffic.classes[0].sharing, Conversation):
+        return _marginals(traffic.classes[0])
+    pairs = [_marginals(kind) for kind in traffic.classes]
+    turns = [int(c.sharing.turns) if isinstance(c.sharing, Conversation) else 1 for c in traffic.classes]
+    shares = [share * count for share, count in zip(traffic.shares(), turns, strict=True)]
+    prompts = [_turn_prompts(kind, *pair) for kind, pair in zip(traffic.classes, pairs, strict=True)]
+    return _mixed(prompts, shares), _mixed([[answers] for _, answers in pairs], shares)
+
+
+def _marginals(kind: RequestClass) -> tuple[Lengths, Lengths]:
+    return kind.pairs.marginals() if kind.pairs else (kind.input_tokens, kind.output_tokens)
+
+
+def _turn_prompts(kind: RequestClass, prompts: Lengths, answers: Lengths) -> list[Lengths]:
+    if not isinstance(kind.sharing, Conversation):
+        return [prompts]
+    first, answer, shared = float(prompts.mean()), float(answers.mean()), float(kind.sharing.shared_tokens)
+    turns = range(1, int(kind.sharing.turns) + 1)
+    return [Fixed(round(shared + float(turn_input_mean(turn, first, answer)))) for turn in turns]
+
+
+def _mixed(parts: list[list[Lengths]], shares: list[float]) -> Histogram:
+    """The mixture of some laws; those of one part share its share."""
+    import numpy as np
+
+    values, weights = [], []
+    for laws, share in zip(parts, shares, strict=True):
+        for law in laws:
+            some, chances = law.support()
+            values.append(some)
+            weights.append(chances * share / len(laws))
+    whole = np.concatenate(values)
+    return Histogram(tuple(whole.astype(int).tolist()), tuple(np.concatenate(weights).tolist()))

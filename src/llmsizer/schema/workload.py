@@ -148,18 +148,21 @@ class ClosedLoop:
     """``concurrency`` users, each sending its next request after the last answer and a pause.
 
     All start at once (as ``vllm bench serve --max-concurrency`` does), or spread over
-    ``ramp_seconds``. ``think_seconds`` is the mean of an exponential law.
+    ``ramp_seconds``. ``think_seconds`` is the mean of an exponential law. ``scatter_seconds``: each user
+    pauses once, after its first answer, for a time drawn evenly up to this one, so that users whose
+    requests are alike do not stay in step for ever.
     """
 
     concurrency: int
     think_seconds: Seconds = 0.0
     ramp_seconds: Seconds = 0.0
+    scatter_seconds: Seconds = 0.0
 
     def __post_init__(self) -> None:
         if self.concurrency < 1 or int(self.concurrency) != self.concurrency:
             raise InvalidQuestion(f"concurrency must be a whole number from 1, got {self.concurrency!r}")
-        if self.think_seconds < 0 or self.ramp_seconds < 0:
-            raise InvalidQuestion("think and ramp times must not be negative")
+        if min(self.think_seconds, self.ramp_seconds, self.scatter_seconds) < 0:
+            raise InvalidQuestion("think, ramp and scatter times must not be negative")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

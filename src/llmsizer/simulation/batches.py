@@ -53,7 +53,7 @@ class BatchReplica(Replica):
         size = len(self.batch)
         prompt = max(request.input_tokens for request in self.batch)
         steps = max(request.output_tokens for request in self.batch) - 1
-        first = now + self.clock.mixed(0, 0.0, prompt * size, 0.0, size)
+        first = now + self._prompt_seconds(prompt, size)
         times = self._decode_times(size, prompt, steps)
         ends = first + np.cumsum(times)
         for request in self.batch:
@@ -63,6 +63,12 @@ class BatchReplica(Replica):
         self.run_end = float(ends[-1]) if steps else first
         self._note(now, first, times, ends, prompt)
         self.version += 1
+
+    def _prompt_seconds(self, prompt: int, size: int) -> float:
+        """All prompts, in as many like steps as the step's budget asks for; a whole prompt in each at least."""
+        whole = prompt * size
+        passes = -(-whole // max(self.spec.max_num_batched_tokens, prompt))
+        return passes * self.clock.mixed(0, 0.0, whole / passes, 0.0, size / passes)
 
     def _decode_times(self, size: int, prompt: int, steps: int) -> NDArray[np.float64]:
         import numpy as np

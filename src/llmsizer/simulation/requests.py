@@ -270,7 +270,10 @@ class Source:
             pause = float(sharing.think_seconds) if isinstance(sharing, Conversation) else 0.0
             following.append((now + self._pause(pause), session[request.turn + 1]))
         elif isinstance(arrivals, ClosedLoop) and self._next_session < len(self.sessions):
-            following.append((now + self._pause(float(arrivals.think_seconds)), self.sessions[self._next_session][0]))
+            pause = self._pause(float(arrivals.think_seconds))
+            if arrivals.scatter_seconds and request.session < arrivals.concurrency:
+                pause += float(self.draws.pauses.uniform(0.0, float(arrivals.scatter_seconds)))
+            following.append((now + pause, self.sessions[self._next_session][0]))
             self._next_session += 1
         if self._held:
             following.append((now, self._held.popleft()))

@@ -37,7 +37,7 @@ def simulate(
 
     ``targets`` is the promise to requests whose class has none. The result has the whole run, start
     burst and tail included, and apart from it the steady part: after ``warm_up_requests`` answers
-    (default: the concurrency, else a tenth of the run), before the last request is sent. ``exact``
+    (default: the concurrency, twice that where users scatter, else a tenth of the run), before the last request is sent. ``exact``
     asks for the time of every single step instead of tabulating over the context.
     ``progress(done, all)`` is called about a hundred times.
 
@@ -56,7 +56,9 @@ def collected(cluster: Cluster, traffic: Traffic, seed: int, targets: Targets | 
     requests = cluster.source.requests
     if warm_up is None:
         arrivals = traffic.arrivals
-        warm_up = arrivals.concurrency if isinstance(arrivals, ClosedLoop) else int(len(requests) * WARM_UP_SHARE)
+        warm_up = int(len(requests) * WARM_UP_SHARE)
+        if isinstance(arrivals, ClosedLoop):
+            warm_up = arrivals.concurrency * (2 if arrivals.scatter_seconds else 1)
     return SimulationResult(
         requests={name: _column(cluster, name) for name in _COLUMNS},
         class_names=tuple(kind.name for kind in traffic.classes),

@@ -62,7 +62,7 @@ class StepClock:
         first, slope = self._line((batch, 0, 0.0, 0), low, high)
         return first + slope * (context - low), slope, int(high - context) + 1
 
-    def mixed(self, batch: int, context: float, tokens: int, cached: float, sequences: int) -> float:
+    def mixed(self, batch: int, context: float, tokens: float, cached: float, sequences: float) -> float:
         """Seconds of a step with prompt tokens in it."""
         key = (batch, tokens, cached, sequences)
         if self.exact:

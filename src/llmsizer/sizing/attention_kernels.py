@@ -245,7 +245,7 @@ def _kernels_of(case: Case, attention: Attention) -> Iterator[Kernel]:
 
 
 def _cache_format(case: Case) -> str:
-    return "fp8" if plain(case.cache_format.bits) < 16 else "bf16"
+    return "fp8" if plain(case.cache_format.bits) < 12 else "bf16"
 
 
 def _grouped(case: Case, attention: GroupedQuery) -> Iterator[Kernel]:

@@ -6,22 +6,30 @@ from collections.abc import Iterator
 
 from llmsizer.blocks.feed_forward import MixtureOfExperts
 from llmsizer.core.explain import plain
+from llmsizer.core.numerics import ceil
 from llmsizer.core.quantities import Count
 from llmsizer.formulas.parameters import repeated_width
 from llmsizer.formulas.storage import bytes_per_value
 from llmsizer.schema.deployment import Case
 from llmsizer.schema.model import LayerGroup
-from llmsizer.sizing.kernels import Collective
-from llmsizer.sizing.machine import link_machine
+from llmsizer.sizing.kernels import AcrossNodes, Collective
+from llmsizer.sizing.machine import link_machine, network_machine, stage_machine
 from llmsizer.sizing.stages import Stage
 
 
-def collective(case: Case, name: str, kind: str, ranks: Count, width: Count, rows_of: str = "rows") -> Collective:
-    """A collective of one kind over some ranks."""
-    return Collective(name, rows_of, width, bytes_per_value(case.native.bits), ranks, link_machine(case, kind, ranks))
+def collective(case: Case, name: str, kind: str, ranks: Count, width: Count, rows_of: str = "rows") -> Collective | AcrossNodes:
+    """A collective of one kind over some ranks; over more than a machine joins, inside machines and between them."""
+    values, reach = bytes_per_value(case.native.bits), case.accelerator.reach
+    if plain(ranks) <= plain(reach):
+        return Collective(name, rows_of, width, values, ranks, link_machine(case, kind, ranks))
+    nodes = ceil(plain(ranks) / plain(reach))
+    inside = Collective(name, rows_of, width, values, reach, link_machine(case, kind, reach))
+    # In an all-to-all every rank has other data for every node; the others divide theirs among the node's ranks.
+    shared = 1 if kind == "all_to_all" else reach
+    return AcrossNodes(name, inside, Collective(name, rows_of, width, values, nodes, network_machine(case, kind), shared))
 
 
-def layer_collectives(case: Case, group: LayerGroup) -> Iterator[Collective]:
+def layer_collectives(case: Case, group: LayerGroup) -> Iterator[Collective | AcrossNodes]:
     """The collectives of one layer: hidden states are summed after each block that is split by rows;
     experts that attention ranks share are reached by an exchange there and back."""
     hidden, tensor = case.model.hidden_size, case.parallel.tensor_parallel_size
@@ -39,7 +47,7 @@ def layer_collectives(case: Case, group: LayerGroup) -> Iterator[Collective]:
         yield collective(case, "all-reduce after feed-forward", "all_reduce", tensor, hidden)
 
 
-def _exchange(case: Case, group: LayerGroup) -> Iterator[Collective]:
+def _exchange(case: Case, group: LayerGroup) -> Iterator[Collective | AcrossNodes]:
     """Tokens travel to the experts of all ranks and their results back."""
     ranks = repeated_width(case.parallel.tensor_parallel_size, case.parallel.data_parallel_size)
     hidden, ffn = case.model.hidden_size, group.feed_forward
@@ -52,7 +60,7 @@ def _exchange(case: Case, group: LayerGroup) -> Iterator[Collective]:
     yield collective(case, "scatter from experts", "reduce_scatter", ranks, hidden, rows_of="joint")
 
 
-def output_collectives(case: Case, stage: Stage) -> Iterator[Collective]:
+def output_collectives(case: Case, stage: Stage) -> Iterator[Collective | AcrossNodes]:
     """The sum over vocabulary shards after the embedding, the gathering of logits."""
     tensor = case.parallel.tensor_parallel_size
     if plain(tensor) == 1:
@@ -65,4 +73,7 @@ def output_collectives(case: Case, stage: Stage) -> Iterator[Collective]:
 
 def stage_transfer(case: Case) -> Collective:
     """Hidden states sent from one pipeline stage to the next."""
-    return collective(case, "send to the next stage", "point_to_point", 2, case.model.hidden_size)
+    split = case.parallel
+    devices = plain(split.tensor_parallel_size) * plain(split.pipeline_parallel_size) * plain(split.data_parallel_size)
+    values = bytes_per_value(case.native.bits)
+    return Collective("send to the next stage", "rows", case.model.hidden_size, values, 2, stage_machine(case, devices))

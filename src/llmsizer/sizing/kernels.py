@@ -7,13 +7,13 @@ on the step is settled when it is asked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from llmsizer.core.explain import named, plain, total
 from llmsizer.core.numerics import where
 from llmsizer.core.quantities import Bytes, BytesPerElement, BytesPerSecond, Count, Flop, FlopPerSecond, Seconds
-from llmsizer.formulas.communication import collective_seconds
+from llmsizer.formulas.communication import collective_seconds, hierarchical_seconds, message_between_nodes
 from llmsizer.formulas.matmul import (
     expected_distinct_experts,
     grouped_activation_bytes,
@@ -176,7 +176,8 @@ class Pointwise:
 
 @dataclass(frozen=True, slots=True)
 class Collective:
-    """A collective over hidden states (or logits): ``rows_of`` the load's rows that travel."""
+    """A collective over hidden states (or logits): ``rows_of`` the load's rows that travel. Between nodes each of
+    ``ranks_per_node`` ranks carries its part of the message."""
 
     name: str
     rows_of: str
@@ -184,13 +185,15 @@ class Collective:
     value_bytes: BytesPerElement
     ranks: Count
     machine: Machine
+    ranks_per_node: Count = 1
 
     def amount(self, load: Load) -> Count:
         rows: Count = getattr(load, self.rows_of)
         return rows
 
     def _message(self, load: Load) -> Bytes:
-        return message_bytes(getattr(load, self.rows_of), self.width, self.value_bytes)
+        message = message_bytes(getattr(load, self.rows_of), self.width, self.value_bytes)
+        return message if plain(self.ranks_per_node) == 1 else message_between_nodes(message, self.ranks_per_node)
 
     def seconds(self, load: Load) -> Seconds:
         machine = self.machine
@@ -198,6 +201,24 @@ class Collective:
 
     def cost(self, load: Load) -> Cost:
         return Cost(self.name, "communication", 0.0, self._message(load), self.seconds(load))
+
+
+@dataclass(frozen=True, slots=True)
+class AcrossNodes:
+    """A collective that runs inside the nodes and then between them."""
+
+    name: str
+    inside: Collective
+    between: Collective
+
+    def amount(self, load: Load) -> Count:
+        return self.inside.amount(load)
+
+    def seconds(self, load: Load) -> Seconds:
+        return hierarchical_seconds(self.inside.seconds(load), self.between.seconds(load))
+
+    def cost(self, load: Load) -> Cost:
+        return replace(self.inside.cost(load), seconds=self.seconds(load))
 
 
 def _cost(name: str, kind: str, flop: Flop, moved: Bytes, seconds: Seconds, machine: Machine) -> Cost:

@@ -13,6 +13,7 @@ from typing import Any
 from llmsizer.core.errors import UnsupportedCombination
 from llmsizer.core.explain import plain
 from llmsizer.core.quantities import BytesPerElement, BytesPerSecond, Count, FlopPerSecond
+from llmsizer.formulas.communication import share_of_network
 from llmsizer.schema.calibration import Curve
 from llmsizer.schema.deployment import Case
 from llmsizer.schema.number_format import NumberFormat
@@ -84,8 +85,29 @@ def host_link_machine(case: Case) -> Machine:
 
 
 @of_fleet
+def network_machine(case: Case, kind: str) -> Machine:
+    """For a collective between machines, each device with its share of its machine's network."""
+    machine = case.machine
+    if machine is None or machine.network_bandwidth is None:
+        raise UnsupportedCombination(
+            f"no machine of the catalog says what joins {case.accelerator.name} to other machines",
+            "add a node with its network_bandwidth in a catalog file, or use fewer devices",
+        )
+    share = share_of_network(machine.network_bandwidth, machine.accelerators)
+    return Machine(curve_of(case, kind, "InfiniBand"), share)
+
+
+@of_fleet
+def stage_machine(case: Case, devices: Count) -> Machine:
+    """For what one pipeline stage sends to the next, of a replica of so many devices."""
+    within = plain(devices) <= plain(case.accelerator.reach)
+    return link_machine(case, "point_to_point", 2) if within else network_machine(case, "point_to_point")
+
+
+@of_fleet
 def link_machine(case: Case, kind: str, ranks: Count) -> Machine:
-    """For a collective over some ranks: the scale-up links within their domain, the host bus otherwise."""
+    """For a collective over some ranks of a machine: the scale-up links within their domain, the host bus
+    otherwise."""
     device = case.accelerator
     if device.link is not None and device.link_bandwidth is not None and plain(ranks) <= plain(device.link_domain or 1):
         return Machine(curve_of(case, kind, device.link), device.link_bandwidth)

@@ -16,29 +16,45 @@ from llmsizer.core.explain import Source, Value, named, plain
 from llmsizer.core.numerics import maximum, minimum, where
 from llmsizer.core.quantities import Count, Fraction, PerSecond, Seconds, Tokens
 from llmsizer.formulas.latency import (
-    batch_rate,
-    burst_seconds,
     decode_seconds,
     delayed_seconds,
     end_to_end_seconds,
     finite_run_seconds,
-    first_token_seconds,
     front_end_seconds,
-    half_of,
+    in_flight_of_users,
     others_at_rate,
-    prompt_tokens_of,
     rate_of_others,
-    residual_seconds,
+    running_of_users,
     running_rate,
     token_seconds,
     waiting_seconds,
+)
+from llmsizer.formulas.percentiles import joint_deviation
+from llmsizer.formulas.prompts import (
+    busy_closed,
+    busy_open,
+    decode_with_trail,
+    first_token_deviation,
+    first_token_seconds,
+    met_step_seconds,
+    met_turn_seconds,
+    own_step_seconds,
+    prefill_queue_seconds,
+    prompt_seconds_each,
+    prompt_time_share,
+    prompts_deviation,
+    prompts_met,
+    prompts_with_trail,
+    residual_seconds,
+    step_with_prompts,
+    step_with_trail,
+    trailing_seconds,
 )
 from llmsizer.formulas.serving import (
     batch_seen,
     cached_tokens,
     chunk_context,
     chunk_tokens,
-    decode_context,
     decode_steps,
     engine_seconds,
     interrupted_step_seconds,
@@ -47,7 +63,6 @@ from llmsizer.formulas.serving import (
     others_decoding,
     prefill_load,
     prefill_passes,
-    prefill_queue_seconds,
     prefill_share,
     prefill_tokens_per_step,
     prompt_budget,
@@ -58,7 +73,11 @@ from llmsizer.formulas.serving import (
     uncached_tokens,
 )
 from llmsizer.schema.deployment import Case
+from llmsizer.sizing.batches import Batches
+from llmsizer.sizing.bursts import burst_seconds
 from llmsizer.sizing.fixed_point import anywhere, every, fixed_point, pick
+from llmsizer.sizing.lengths import decoding_context, inverse_steps, longer_prompts
+from llmsizer.sizing.moment import Moment, Steady
 from llmsizer.sizing.speculation import Speculation, speculation_of
 from llmsizer.sizing.step_time import StepClock
 from llmsizer.sizing.steps import Step
@@ -68,38 +87,15 @@ FIRST_GUESS = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """One pass of the fixed point: what a request meets when ``others`` decode with it."""
+class Meeting:
+    """What a request meets that comes among others: what each prompt adds to a step, the prompts' share
+    of the time and their number per step, and how long the step is into which it comes."""
 
-    others: Count
-    batch: Count
-    pure_step: Step
-    pure_seconds: Seconds
-    prompt_step: Step
-    prompt_seconds: Seconds
-    step_seconds: Seconds
-    steps: Count
-    decode_seconds: Seconds
-    ttft_seconds: Seconds
-    prefill_load: Fraction
-    prefill_share: Fraction = 0.0
-    residual_seconds: Seconds = 0.0
-    queue_seconds: Seconds = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Steady:
-    """The steady state of one attention rank: means. ``waiting`` sequences find no place in the batch;
-    ``settled_ttft_seconds`` leaves out the burst at the start of a finite run."""
-
-    moment: Moment
-    running: Count
-    waiting: Count
-    rate: PerSecond
-    ttft_seconds: Seconds
-    tpot_seconds: Seconds
-    e2e_seconds: Seconds
-    settled_ttft_seconds: Seconds
+    each: Seconds
+    share: Fraction
+    entering: Count
+    met: Seconds
+    busy: Fraction
 
 
 class Serving:
@@ -110,37 +106,83 @@ class Serving:
         self.speculation: Speculation = speculation_of(case)
         work = case.workload
         self.prompt: Tokens = uncached_tokens(work.input_tokens, work.prefix_cache_hit_rate)
-        self.context: Tokens = decode_context(work.input_tokens, work.output_tokens)
+        self.context: Tokens = decoding_context(work)
         self.cached: Tokens = cached_tokens(work.input_tokens, self.prompt)
+        self.variation: Fraction = work.spread.input_variation if work.spread is not None else 0.0
+        self.longer: Tokens = longer_prompts(work, self.prompt)
         self.steps: Count = decode_steps(work.output_tokens, self.speculation.tokens_per_step)
+        self.inverse: Fraction = inverse_steps(work)
+        self.in_flight = case.batching == "in-flight"
+        self.is_open = case.request_rate is not None
 
     def moment(self, others: Count) -> Moment:
         """What a request meets when so many others decode."""
-        in_flight = self.case.batching == "in-flight"
+        in_flight = self.in_flight
         batch = batch_seen(others)
         pure = Step(decode_batch=batch, decode_context=self.context, query_tokens=self.speculation.query_tokens)
         pure_seconds = self.speculation.step_seconds(self.clock, pure)
         entering = prompts_per_step(others, self.steps)
-        budget = self._budget(others if in_flight else 0.0)
+        budget = self.budget(others if in_flight else 0.0)
         share = prefill_share(entering, self.prompt, budget)
         prompts = self._prompt_step(others if in_flight else 0.0, budget, entering, share)
-        prompt_seconds = self.clock.seconds(prompts)
-        if in_flight:
-            step = mean_step_seconds(share, prompt_seconds, pure_seconds)
+        mixed = self.clock.seconds(prompts)
+        each = self._each(pure_seconds, mixed, prompts)
+        if self.is_open:
+            entering = prompts_with_trail(others, self.steps, pure_seconds, each)
+            step = step_with_prompts(pure_seconds, entering, each)
+        elif in_flight:
+            step = mean_step_seconds(share, mixed, pure_seconds)
         else:
-            step = interrupted_step_seconds(pure_seconds, share, prompt_seconds)
-        load = prefill_load(entering, self.prompt, budget)
-        passes = prefill_passes(self.prompt, budget)
-        engine = self.case.engine
-        front = front_end_seconds(engine.front_end, engine.front_end_sequence_seconds, others)
-        rest, queue = residual_seconds(step, others), prefill_queue_seconds(load, prompt_seconds)
-        ttft = first_token_seconds(front, rest, queue, passes, prompt_seconds)
-        return Moment(
-            others, batch, pure, pure_seconds, prompts, prompt_seconds, step, self.steps,
-            decode_seconds(self.steps, step), ttft, load, share, rest, queue,
+            step = interrupted_step_seconds(pure_seconds, share, mixed)
+        now = Moment(others, batch, pure, pure_seconds, prompts, mixed, step, self.steps, 0.0, 0.0,
+                     prefill_load(entering, self.prompt, budget))  # fmt: skip
+        return self._with_first_token(now, self._meeting(now, entering, each), budget)
+
+    def _each(self, pure: Seconds, mixed: Seconds, prompts: Step) -> Seconds:
+        """What each prompt adds to a step: all of its time where prompts have steps of their own."""
+        carried = prompts_of_tokens(prompts.prefill_tokens, self.prompt)
+        return prompt_seconds_each(mixed, pure if self.in_flight else 0.0, carried)
+
+    def _meeting(self, now: Moment, entering: Count, each: Seconds) -> Meeting:
+        """In a closed loop prompts come as answers end, however long a step is: its length does not feed back."""
+        share = prompt_time_share(entering, each, now.step_seconds)
+        if self.in_flight:
+            met = met_step_seconds(now.step_seconds, each, entering, self.variation, share if self.is_open else 0.0)
+        else:
+            met = met_turn_seconds(now.pure_seconds, each, share)
+        return Meeting(each, share, entering, met, (busy_open if self.is_open else busy_closed)(now.others))
+
+    def _with_first_token(self, now: Moment, meeting: Meeting, budget: Tokens) -> Moment:
+        """The moment with its time to first token, and with what a request's own prompt does to its decoding."""
+        mixed, each, entering = now.prompt_seconds, meeting.each, meeting.entering
+        width, passes = prompts_of_tokens(budget, self.prompt), prefill_passes(self.prompt, budget)
+        with_it = prompts_met(entering, meeting.met, now.step_seconds, width)
+        carried = prompts_of_tokens(now.prompt_step.prefill_tokens, self.prompt)
+        own = own_step_seconds(mixed, each, with_it, passes, carried)
+        queue = prefill_queue_seconds(now.prefill_load, width, self.variation, mixed)
+        rest = residual_seconds(meeting.met, meeting.busy)
+        ttft = first_token_seconds(self.front_end(now.others), rest, queue, passes, mixed, own)
+        spread = first_token_deviation(meeting.met, meeting.busy, each, with_it, self.variation, queue, now.prefill_load)
+        trail, feedback = 0.0, 0.0
+        if self.is_open:
+            feedback = meeting.share
+            trail = trailing_seconds(own, now.step_seconds if self.in_flight else 0.0, feedback)
+        steps, inverse = now.steps, self.inverse
+        each_step = prompts_deviation(each, entering, self.variation, feedback, steps, inverse)
+        decode = decode_with_trail(steps, now.step_seconds, trail)
+        return replace(
+            now, step_seconds=step_with_trail(now.step_seconds, trail, steps, inverse), decode_seconds=decode, ttft_seconds=ttft,
+            ttft_deviation=spread, decode_deviation=decode_seconds(steps, each_step),
+            e2e_deviation=joint_deviation(decode_seconds(steps, each_step), spread),
         )  # fmt: skip
 
-    def _budget(self, decoding: Count) -> Tokens:
+    def front_end(self, others: Count) -> Seconds:
+        """The part of the time to first token outside the engine."""
+        engine = self.case.engine
+        return front_end_seconds(engine.front_end, engine.front_end_sequence_seconds, others)
+
+    def budget(self, decoding: Count) -> Tokens:
+        """Prompt tokens that one step takes beside so many decoding sequences."""
         most = self.case.max_num_batched_tokens
         return prompt_budget(most, decoding, self.speculation.query_tokens) if anywhere(plain(most) > 0) else self.prompt
 
@@ -148,23 +190,30 @@ class Serving:
         """A step that carries prompt tokens: a prompt's own share of it at least, others' beside it."""
         own = chunk_tokens(self.prompt, prefill_passes(self.prompt, budget))
         tokens = largest_tokens(own, prefill_tokens_per_step(entering, self.prompt, share))
+        context = prompt_context(self.cached, chunk_context(self.prompt, own))
+        if plain(self.longer):
+            context = prompt_context(context, self.longer)
         return Step(
             decode_batch=decoding, decode_context=self.context, prefill_tokens=tokens,
-            prefill_context=prompt_context(self.cached, chunk_context(self.prompt, own)),
+            prefill_context=context,
             prefill_sequences=prompts_of_tokens(tokens, self.prompt), query_tokens=self.speculation.query_tokens,
         )  # fmt: skip
 
     def closed(self, concurrency: Count, cap: Count) -> Steady:
         """The steady state of a closed loop with so many requests in flight."""
         running = minimum(concurrency, cap)
-        return self._closed_state(self._full(running), concurrency, running)
+        return self._closed_state(self._full(running, concurrency), concurrency, running)
 
-    def _full(self, running: Any) -> Moment:
-        """The moment of an engine that always runs so many."""
-        most = maximum(running - 1.0, 0.0)
+    def _full(self, running: Any, users: Any = None) -> Moment:
+        """The moment of an engine that always runs so many, for so many users where they think."""
+        most, think = maximum(running - 1.0, 0.0), self.case.think_seconds
 
         def respond(now: Moment, chosen: Any) -> Any:
-            return others_decoding(pick(running, chosen), now.decode_seconds, now.ttft_seconds)
+            others = others_decoding(pick(running, chosen), now.decode_seconds, now.ttft_seconds)
+            if users is None or not plain(think):
+                return others
+            sent = others_decoding(pick(users, chosen), now.decode_seconds, delayed_seconds(now.ttft_seconds, think))
+            return minimum(others, sent)
 
         return self._settle(respond, most * FIRST_GUESS, most)
 
@@ -173,20 +222,26 @@ class Serving:
         last: list[Moment] = []
 
         def answer(others: Any, chosen: Any) -> Any:
-            last[:] = [(self if chosen is None else self._part(chosen)).moment(others)]
+            last[:] = [(self if chosen is None else self.part(chosen)).moment(others)]
             return respond(last[0], chosen)
 
         fixed_point(answer, start, most)
         return last[0]
 
-    def _part(self, chosen: Any) -> Serving:
+    def part(self, chosen: Any) -> Serving:
         """The same engine for some of the requests whose lengths are arrays."""
         work = self.case.workload
         lengths = {name: pick(getattr(work, name), chosen) for name in type(work).__dataclass_fields__}
         return Serving(replace(self.case, workload=replace(work, **lengths)), self.clock)
 
     def _closed_state(self, moment: Moment, concurrency: Any, running: Any) -> Steady:
+        think = self.case.think_seconds
+        if plain(think):
+            stay = delayed_seconds(moment.ttft_seconds, moment.decode_seconds)
+            running = running_of_users(concurrency, stay, think, running)
         rate = running_rate(running, moment.ttft_seconds, moment.decode_seconds)
+        if plain(think):
+            concurrency = in_flight_of_users(concurrency, rate, think)
         wait = waiting_seconds(concurrency, running, rate)
         return self._steady(moment, running, plain(concurrency) - plain(running), rate, wait, concurrency)
 
@@ -232,39 +287,25 @@ class Serving:
         return self._steady(moment, where(holds, running, limit), waiting, where(holds, rate, highest), 0.0)
 
     def static(self, batch: Any) -> Steady:
-        """Batches one after another: all prompts first, then all answers to the end."""
-        whole = prompt_tokens_of(self.prompt, batch)
-        passes = prefill_passes(whole, largest_tokens(self._budget(0.0), self.prompt))
-        tokens = chunk_tokens(whole, passes)
-        finished = prompts_of_tokens(tokens, self.prompt)
-        prompts = Step(prefill_tokens=tokens, prefill_context=self.cached, prefill_sequences=finished)
-        pure = Step(decode_batch=batch, decode_context=self.context, query_tokens=self.speculation.query_tokens)
-        prompt_seconds, pure_seconds = self.clock.seconds(prompts), self.speculation.step_seconds(self.clock, pure)
-        ttft = first_token_seconds(self.case.engine.front_end, 0.0, 0.0, passes, prompt_seconds)
-        decode = decode_seconds(self.steps, pure_seconds)
-        moment = Moment(plain(batch) - 1.0, batch, pure, pure_seconds, prompts, prompt_seconds, pure_seconds, self.steps,
-                        decode, ttft, 0.0)  # fmt: skip
-        return self._steady(moment, batch, 0.0, batch_rate(batch, ttft, decode), 0.0)
+        """Batches of so many one after another, whatever the engine's own way."""
+        return Batches(self).closed(batch, batch)
 
     def replay(self, others: Any, concurrency: Any, cap: Any, rate: Any, holds: bool) -> Steady:
         """The last pass of a settled state, on Values; ``rate`` and whether it ``holds`` of an open loop."""
-        if self.case.batching == "static":
-            return self.static(batch_seen(others))
-        moment = self.moment(others)
         limit = cap if concurrency is None else minimum(concurrency, cap)
         if rate is not None:
-            return self._open_state(moment, rate, limit, holds)
+            return self._open_state(self.moment(others), rate, limit, holds)
         in_flight = 1.0 if concurrency is None else concurrency
-        return self._closed_state(moment, in_flight, minimum(in_flight, cap))
+        return self._closed_state(self.moment(others), in_flight, minimum(in_flight, cap))
 
     def _steady(self, moment: Moment, running: Count, waiting: Any, rate: PerSecond, wait: Seconds,
                 concurrency: Any = None) -> Steady:  # fmt: skip
         ttft = delayed_seconds(moment.ttft_seconds, wait) if anywhere(plain(wait) > 0) else moment.ttft_seconds
         settled = ttft
         if self.case.num_prompts is not None and concurrency is not None:
-            ttft = finite_run_seconds(ttft, self._burst_seconds(running), running, self._prompts_of_rank(concurrency))
+            ttft = finite_run_seconds(ttft, burst_seconds(self, running), running, self._prompts_of_rank(concurrency))
         tpot = token_seconds(moment.step_seconds, self.speculation.tokens_per_step)
-        e2e = end_to_end_seconds(ttft, self.case.workload.output_tokens, tpot)
+        e2e = end_to_end_seconds(ttft, moment.decode_seconds)
         return Steady(moment, running, waiting, rate, named(ttft, "ttft_seconds"), named(tpot, "tpot_seconds"),
                       named(e2e, "e2e_seconds"), settled)  # fmt: skip
 
@@ -272,19 +313,6 @@ class Serving:
         """Prompts of a finite run that come to one attention rank, at least as many as are in flight."""
         share = plain(self.case.num_prompts) / plain(self.case.parallel.data_parallel_size)
         return maximum(share, plain(concurrency))
-
-    def _burst_seconds(self, running: Count) -> Seconds:
-        """Mean time to first token when a run starts and all prompts come at once."""
-        decoding = half_of(running)
-        budget = self._budget(decoding if self.case.batching == "in-flight" else 0.0)
-        whole = prompt_tokens_of(self.prompt, running)
-        passes = prefill_passes(whole, largest_tokens(budget, chunk_tokens(self.prompt, prefill_passes(self.prompt, budget))))
-        tokens = chunk_tokens(whole, passes)
-        step = Step(
-            decode_batch=decoding if self.case.batching == "in-flight" else 0.0, decode_context=self.context,
-            prefill_tokens=tokens, prefill_context=self.cached, prefill_sequences=prompts_of_tokens(tokens, self.prompt),
-        )  # fmt: skip
-        return burst_seconds(self.case.engine.front_end, passes, self.clock.seconds(step))
 
 
 def settled_leaf(others: float) -> Value:

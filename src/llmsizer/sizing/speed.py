@@ -14,6 +14,7 @@ from llmsizer.formulas.latency import busy_ranks, rate_of_ranks, rate_per_device
 from llmsizer.formulas.roofline import arithmetic_intensity, bandwidth_utilization, flop_utilization, ridge_point
 from llmsizer.formulas.steps import repeated_bytes, repeated_flop
 from llmsizer.schema.deployment import Case
+from llmsizer.sizing.batches import BATCHWISE, Batches
 from llmsizer.sizing.fixed_point import every
 from llmsizer.sizing.memory import MemoryEstimate
 from llmsizer.sizing.percentiles import percentiles
@@ -109,7 +110,9 @@ def rank_demand(case: Case, memory: MemoryEstimate) -> tuple[Any, Any, Any]:
     The case's load and the memory's ``running_sequences`` may be arrays.
     """
     ranks = int(plain(case.parallel.data_parallel_size))
-    capacity = maximum(plain(memory.running_sequences) / ranks, 1.0)
+    whole = case.batching in BATCHWISE  # a batch holds the whole length of each of its sequences from its start
+    held = memory.max_concurrency_at_workload if whole else memory.running_sequences
+    capacity = maximum(plain(held) / ranks, 1.0)
     cap = minimum(float(plain(case.max_num_seqs)), capacity)
     concurrency, rate = plain(case.concurrency), plain(case.request_rate)
     share = None if concurrency is None else ceil(concurrency / ranks) if ranks > 1 else concurrency * 1.0
@@ -125,14 +128,13 @@ def speed_estimate(case: Case, memory: MemoryEstimate, settled: SpeedEstimate | 
 def steady_state(case: Case, memory: MemoryEstimate, clock: StepClock, settled: SpeedEstimate | None = None) -> Steady:
     """The steady state of one attention rank under the load that the case asks for."""
     serving = Serving(case, clock)
+    states = Batches(serving) if case.batching in BATCHWISE else serving
     concurrency, cap, rate = rank_demand(case, memory)
     if settled is not None:
-        return serving.replay(settled_leaf(settled.others), concurrency, cap, rate, plain(settled.waiting) != float("inf"))
-    if case.batching == "static":
-        return serving.static(concurrency if concurrency is not None else 1.0)
+        return states.replay(settled_leaf(settled.others), concurrency, cap, rate, plain(settled.waiting) != float("inf"))
     if rate is not None:
-        return serving.open(rate, cap, concurrency)
-    return serving.closed(concurrency if concurrency is not None else 1.0, cap)
+        return states.open(rate, cap, concurrency)
+    return states.closed(concurrency if concurrency is not None else 1.0, cap)
 
 
 def _estimate(case: Case, clock: StepClock, steady: Steady) -> SpeedEstimate:

@@ -8,12 +8,13 @@ from llmsizer.catalog.catalog import Catalog
 from llmsizer.validation.file_rows import buffer_errors, checkpoint_errors
 from llmsizer.validation.local_rows import local_errors
 from llmsizer.validation.memory_rows import memory_errors
+from llmsizer.validation.run_rows import run_memory_errors, run_speed_errors
 from llmsizer.validation.speed_rows import speed_errors
 from llmsizer.validation.statistics import ErrorRow
 
 PARTS: dict[str, tuple[Callable[[Catalog], list[ErrorRow]], ...]] = {
-    "memory": (memory_errors, checkpoint_errors, buffer_errors),
-    "speed": (speed_errors, local_errors),
+    "memory": (memory_errors, checkpoint_errors, buffer_errors, run_memory_errors),
+    "speed": (speed_errors, local_errors, run_speed_errors),
 }
 
 

@@ -1,0 +1,156 @@
+"""Engine figures, and what scales the curves, fitted to measured steps and benchmark runs.
+
+Every figure starts at what llmsizer would use by itself and is held there by a weak prior, so that a
+figure that the measurements say nothing about stays where it was.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from llmsizer.core.explain import plain
+from llmsizer.schema.calibration import Calibration, Curve
+from llmsizer.schema.deployment import Case
+from llmsizer.schema.engine import EngineProfile
+from llmsizer.sizing.memory import MemoryEstimate
+from llmsizer.sizing.speed import steady_state
+from llmsizer.sizing.step_time import StepClock
+
+# Limits of what is fitted: seconds of the engine, and factors on the fractions of the curves.
+LIMITS = {
+    "layer_seconds": (1e-7, 2e-2), "host_step_seconds": (1e-6, 1e-1), "front_end": (1e-4, 2.0),
+    "compute": (0.05, 20.0), "memory": (0.05, 5.0), "streaming": (0.01, 2.0),
+}  # fmt: skip
+SMALLEST_START = 1e-5
+# An e-fold away from the start costs as much as an error of so many percent in one row.
+PRIOR = 0.03
+ROBUST_SCALE = 0.1
+LARGEST_FRACTION = 0.98
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One measured figure: a case with its memory, which latency (``ttft`` or ``tpot``), its seconds, and what
+    is left out together with it."""
+
+    case: Case
+    memory: MemoryEstimate
+    quantity: str
+    seconds: float
+    group: str
+
+    def logarithm(self, engine: EngineProfile, calibration: Calibration) -> float:
+        """ln(estimate / measured) under an engine and a calibration."""
+        case = replace(self.case, engine=engine_with(self.case.engine, engine), calibration=calibration)
+        steady = steady_state(case, self.memory, StepClock(case))
+        estimate = float(plain(getattr(steady, f"{self.quantity}_seconds")))
+        return math.log(max(estimate, 1e-9) / self.seconds)
+
+
+def engine_with(profile: EngineProfile, figures: EngineProfile) -> EngineProfile:
+    """A profile with the fitted figures of another."""
+    names = ("layer_seconds", "host_step_seconds", "front_end")
+    return replace(profile, **{name: getattr(figures, name) for name in names})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """Figures of an engine and factors on curves."""
+
+    values: Mapping[str, float]
+    engine: EngineProfile
+    curves: Callable[[str, str], Curve | None]
+
+    def calibration(self, device: str) -> Calibration:
+        """A calibration of the scaled curves."""
+        return Calibration("fitted", device, self.curves)
+
+
+class StepFit:
+    """Fits samples of one engine on one device; ``find`` looks up the curves as they are, ``own`` says of a
+    family whether its curve was fitted to this device's own kernels."""
+
+    def __init__(self, samples: Sequence[Sample], find: Callable[[str, str], Curve | None], own: Callable[[str], bool]) -> None:
+        self.samples, self.find, self.own = list(samples), find, own
+        self.engine, self.device = samples[0].case.engine, samples[0].case.accelerator.id
+        self.names = self._names()
+
+    def _names(self) -> list[str]:
+        """What the samples can tell: the front end only where one was in the way, factors of curves only
+        where no kernels were measured."""
+        names = ["layer_seconds", "host_step_seconds", "streaming"]
+        if float(self.engine.front_end) > 0:
+            names.append("front_end")
+        return names if self.own("matmul") else [*names, "compute", "memory"]
+
+    def starts(self) -> dict[str, float]:
+        """Where each value starts: the engine's own figures, factors of one."""
+        figures = {name: getattr(self.engine, name, None) for name in self.names}
+        return {name: 1.0 if value is None else max(float(value), SMALLEST_START) for name, value in figures.items()}
+
+    def fit(self, samples: Sequence[Sample] | None = None) -> Fitted:
+        """The values that bring the estimates of some samples closest to their measurements."""
+        import numpy as np
+
+        optimize = importlib.import_module("scipy.optimize")
+        used, starts = self.samples if samples is None else list(samples), self.starts()
+        begin = np.log([starts[name] for name in self.names])
+
+        def residual(logs: Any) -> Any:
+            made = self.made(dict(zip(self.names, np.exp(logs).tolist(), strict=True)))
+            prior = PRIOR * (logs - begin)
+            return np.concatenate([self.logarithms(made, used), prior])
+
+        limits = np.log([LIMITS[name] for name in self.names]).T
+        inside = np.clip(begin, limits[0] + 1e-6, limits[1] - 1e-6)
+        found = optimize.least_squares(residual, inside, bounds=(limits[0], limits[1]), loss="soft_l1", f_scale=ROBUST_SCALE,
+                                       max_nfev=25, diff_step=0.02)  # fmt: skip
+        return self.made(dict(zip(self.names, np.exp(found.x).tolist(), strict=True)))
+
+    def made(self, values: Mapping[str, float]) -> Fitted:
+        """Engine and curves under some values."""
+        figures = {name: value for name, value in values.items() if hasattr(self.engine, name)}
+        kept: dict[tuple[str, str], Curve | None] = {}
+
+        def find(family: str, format_: str) -> Curve | None:
+            if (family, format_) not in kept:
+                curve = self.find(family, format_)
+                kept[family, format_] = None if curve is None else scaled(curve, values, self.own(family))
+            return kept[family, format_]
+
+        return Fitted(values, replace(self.engine, **figures), find)  # type: ignore[arg-type]
+
+    def logarithms(self, fitted: Fitted, samples: Sequence[Sample]) -> Any:
+        """ln(estimate / measured) of some samples."""
+        import numpy as np
+
+        calibration = fitted.calibration(self.device)
+        return np.array([sample.logarithm(fitted.engine, calibration) for sample in samples])
+
+    def left_out(self) -> list[float]:
+        """ln(estimate / measured) of every sample, in order, by a fit without its group."""
+        found = [0.0] * len(self.samples)
+        for group in sorted({sample.group for sample in self.samples}):
+            rest = [sample for sample in self.samples if sample.group != group]
+            places = [place for place, sample in enumerate(self.samples) if sample.group == group]
+            fitted = self.fit(rest) if rest else self.made(self.starts())
+            logs = self.logarithms(fitted, [self.samples[place] for place in places])
+            for place, log in zip(places, logs.tolist(), strict=True):
+                found[place] = log
+        return found
+
+
+def scaled(curve: Curve, values: Mapping[str, float], own: bool) -> Curve:
+    """A curve with its fractions under some factors; a curve of the device's own kernels stays."""
+    factors = {"memory_fraction": values.get("streaming", 1.0)} if curve.family == "pointwise" else {}
+    if not own and curve.family != "pointwise":
+        factors = {"compute_fraction": values.get("compute", 1.0), "memory_fraction": values.get("memory", 1.0)}
+    changed = {
+        name: min(float(plain(value)) * factors[name], LARGEST_FRACTION) if name in factors else float(plain(value))
+        for name, value in curve.parameters.items()
+    }
+    return replace(curve, parameters=changed)

@@ -1,0 +1,168 @@
+"""Static and dynamic batching in closed form: batches one after another, padded to their longest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llmsizer.core.errors import UnsupportedCombination
+from llmsizer.core.explain import named, plain
+from llmsizer.core.numerics import maximum, minimum, where
+from llmsizer.core.quantities import Count, PerSecond, Seconds
+from llmsizer.formulas.batches import (
+    batch_growth,
+    batch_load,
+    batch_of_users,
+    batch_rate,
+    batch_seconds,
+    batch_variance,
+    batch_wait_deviation,
+    batch_wait_seconds,
+    gathered,
+    gathering_seconds,
+    own_batch,
+    padded_context,
+    padded_step_seconds,
+    service_deviation,
+    turn_seconds,
+)
+from llmsizer.formulas.latency import decode_seconds, delayed_seconds, end_to_end_seconds, token_seconds
+from llmsizer.formulas.prompts import first_token_seconds, prefill_queue_seconds, tokens_of_prompts
+from llmsizer.formulas.serving import (
+    batch_seen,
+    chunk_tokens,
+    decode_steps,
+    largest_tokens,
+    prefill_passes,
+    prompt_context,
+    prompts_of_tokens,
+    sequences_at_rate,
+)
+from llmsizer.sizing.fixed_point import anywhere, every, fixed_point, pick
+from llmsizer.sizing.lengths import padded_lengths
+from llmsizer.sizing.moment import Moment, Steady, merged
+from llmsizer.sizing.steps import Step
+
+if TYPE_CHECKING:
+    from llmsizer.sizing.serving import Serving
+
+
+# Ways of batching in which a batch runs to its end.
+BATCHWISE = ("static", "dynamic")
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One batch: its prompts' steps, its decode step, and their times."""
+
+    batch: Count
+    prompts: Step
+    prompt_seconds: Seconds
+    first: Seconds
+    pure: Step
+    pure_seconds: Seconds
+    decode: Seconds
+    whole: Seconds
+
+
+class Batches:
+    """The steady states of a case whose batches run to their end."""
+
+    def __init__(self, serving: Serving) -> None:
+        self.serving, self.case = serving, serving.case
+        self.window: Seconds = self.case.batch_window_seconds if self.case.batching == "dynamic" else 0.0
+
+    def service(self, batch: Count) -> Service:
+        """A batch of so many: all prompts first, then all answers to the end of the longest."""
+        serving = self.serving
+        prompt, answer = padded_lengths(self.case.workload, serving.prompt, batch)
+        whole = tokens_of_prompts(prompt, batch)
+        passes = prefill_passes(whole, largest_tokens(serving.budget(0.0) if self._limited else whole, prompt))
+        tokens = chunk_tokens(whole, passes)
+        prompts = Step(
+            prefill_tokens=tokens, prefill_context=serving.cached, prefill_sequences=prompts_of_tokens(tokens, prompt)
+        )
+        held = prompt_context(prompt, serving.cached)
+        pure = Step(
+            decode_batch=batch, decode_context=padded_context(held, answer), query_tokens=serving.speculation.query_tokens
+        )
+        prompt_seconds = serving.clock.seconds(prompts)
+        pure_seconds = serving.speculation.step_seconds(serving.clock, pure)
+        steps = decode_steps(answer, serving.speculation.tokens_per_step)
+        first = first_token_seconds(0.0, 0.0, 0.0, passes, prompt_seconds, prompt_seconds)
+        decode = decode_seconds(steps, pure_seconds)
+        return Service(batch, prompts, prompt_seconds, first, pure, pure_seconds, decode, batch_seconds(first, decode))
+
+    @property
+    def _limited(self) -> bool:
+        return anywhere(plain(self.case.max_num_batched_tokens) > 0)
+
+    def closed(self, concurrency: Count, cap: Count) -> Steady:
+        """So many users: each waits for a batch, and sends its next request when that ends."""
+        if plain(self.case.think_seconds):
+            raise UnsupportedCombination(
+                f"--think with {self.case.batching} batching has no closed form", "`llmsizer simulate` answers it"
+            )
+        batch = batch_of_users(concurrency, cap)
+        found, alone = self.service(batch), plain(concurrency) <= plain(cap)
+        window = where(plain(concurrency) < plain(cap), self.window, 0.0)
+        stay = delayed_seconds(delayed_seconds(found.whole, window), self.case.engine.front_end)
+        rate = batch_rate(batch, where(alone, stay, found.whole))
+        wait = delayed_seconds(turn_seconds(concurrency, rate, stay), window)
+        return self._steady(found, batch, plain(concurrency) - plain(batch), rate, wait, 0.0)
+
+    def open(self, rate: Any, cap: Any, most: Any = None) -> Steady:
+        """Requests that come at a rate: a batch takes what came during the one before it, up to ``cap``."""
+        limit = maximum(cap if most is None else minimum(most, cap), 1.0)
+        full = self.service(limit)
+        holds = rate < plain(batch_rate(limit, full.whole))
+
+        def respond(size: Any, chosen: Any) -> Any:
+            part = self if chosen is None else Batches(self.serving.part(chosen))
+            return minimum(plain(part.gathered(maximum(size, 1.0), pick(rate, chosen))), pick(limit, chosen))
+
+        size = fixed_point(respond, limit * 0.0 + 1.0, limit) if anywhere(holds) else limit
+        return self.open_state(where(holds, maximum(size, 1.0), limit), rate, limit, holds)
+
+    def gathered(self, size: Count, rate: PerSecond) -> Count:
+        """Requests that come while a batch of a size runs."""
+        return gathered(rate, gathering_seconds(rate, self.service(size).whole, self.window))
+
+    def open_state(self, size: Count, rate: PerSecond, limit: Count, holds: Any) -> Steady:
+        """The state of an open loop whose batches have this mean size."""
+        full, usual = self.service(limit), self.service(size)
+        if not anywhere(holds):
+            return self._steady(full, limit, float("inf"), batch_rate(limit, full.whole), full.whole, 0.0)
+        growth = batch_growth(usual.whole, self.service(1.0).whole, plain(size) - 1.0)
+        variance = batch_variance(size, rate, growth)
+        gathering = gathering_seconds(rate, usual.whole, self.window)
+        wait = batch_wait_seconds(rate, usual.whole, self.window, gathering, service_deviation(growth, variance))
+        queue = prefill_queue_seconds(batch_load(rate, full.whole, limit), limit, 0.0, full.whole)
+        mine = self.service(own_batch(size, variance, limit))
+        running = sequences_at_rate(rate, mine.first, mine.decode)
+        found = self._steady(mine, running, 0.0, rate, delayed_seconds(wait, queue), batch_wait_deviation(wait), size)
+        if every(holds):
+            return found
+        beyond = self._steady(full, limit, float("inf"), batch_rate(limit, full.whole), full.whole, 0.0)
+        return merged(holds, found, beyond)  # type: ignore[no-any-return]
+
+    def replay(self, others: Any, concurrency: Any, cap: Any, rate: Any, holds: bool) -> Steady:
+        """A settled state on Values."""
+        if rate is None:
+            return self.closed(1.0 if concurrency is None else concurrency, cap)
+        limit = maximum(cap if concurrency is None else minimum(concurrency, cap), 1.0)
+        return self.open_state(batch_seen(others), rate, limit, holds)
+
+    def _steady(self, found: Service, running: Count, waiting: Any, rate: PerSecond, wait: Seconds, spread: Seconds,
+                size: Any = None) -> Steady:  # fmt: skip
+        serving = self.serving
+        ttft = first_token_seconds(self.case.engine.front_end, 0.0, wait, 1.0, 0.0, found.first)
+        step = padded_step_seconds(found.decode, serving.steps, serving.inverse)
+        moment = Moment(
+            plain(size if size is not None else found.batch) - 1.0, found.batch, found.pure, found.pure_seconds, found.prompts,
+            found.prompt_seconds, step, serving.steps, found.decode, ttft, 0.0, ttft_deviation=spread, e2e_deviation=spread,
+        )  # fmt: skip
+        tpot = token_seconds(step, serving.speculation.tokens_per_step)
+        e2e = end_to_end_seconds(ttft, found.decode)
+        return Steady(moment, running, waiting, rate, named(ttft, "ttft_seconds"), named(tpot, "tpot_seconds"),
+                      named(e2e, "e2e_seconds"), ttft)  # fmt: skip
