@@ -24,6 +24,7 @@ def test_table(capsys: pytest.CaptureFixture[str]):
     assert "best first by the cost of a request" in text
     for title in ("FP8 weights", "Nothing to gain here", "PagedAttention", "One input 10% lower / higher"):
         assert title in text
+    assert max(len(line) for line in text.splitlines()) <= 100
 
 
 def test_every_published_figure_names_its_source(capsys: pytest.CaptureFixture[str]):

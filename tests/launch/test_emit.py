@@ -85,6 +85,11 @@ def test_benchmark_of_a_rate():
     assert flags["--base-url"].endswith(":30000")
 
 
+def test_lengths_that_scatter_are_a_note():
+    estimate = llmsizer.estimate("llama-3.1-8b", "h100", concurrency=8, input_tokens="500..1500", output_tokens=100)
+    assert any("scatter" in note for note in benchmark_command(estimate).notes)
+
+
 def test_nearest_names():
     estimate = llmsizer.estimate("llama-3.1-8b", "h100")
     for what in ("vlm", "kubernetes", "transformers", ""):

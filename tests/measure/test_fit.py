@@ -85,10 +85,11 @@ def test_benchmark_files_set_engine_figures(tmp_path: Path, catalog: Catalog):
     paths = []
     for place, (inputs, outputs, concurrency) in enumerate(((512, 128, 4), (1024, 256, 16), (2048, 64, 8))):
         answer = llmsizer.estimate("llama-3.1-8b", "h100", input_tokens=inputs, output_tokens=outputs, concurrency=concurrency)
+        count = 10 * concurrency
         found = {
             "date": "20261121-000000", "endpoint_type": "vllm", "backend": "vllm", "model_id": "meta-llama/Llama-3.1-8B",
-            "num_prompts": 10 * concurrency, "request_rate": "inf", "max_concurrency": concurrency, "completed": 10 * concurrency,
-            "total_input_tokens": 10 * concurrency * inputs, "total_output_tokens": 10 * concurrency * outputs, "duration": 60.0,
+            "num_prompts": count, "request_rate": "inf", "max_concurrency": concurrency, "completed": count,
+            "total_input_tokens": count * inputs, "total_output_tokens": count * outputs, "duration": 60.0,
             "request_throughput": 1.0, "output_throughput": 100.0, "mean_ttft_ms": 2e3 * answer.latency.ttft_seconds,
             "mean_tpot_ms": 2e3 * answer.latency.tpot_seconds,
         }  # fmt: skip
@@ -115,15 +116,16 @@ def test_nothing_to_fit_is_told(tmp_path: Path, nouns: Catalog):
         ("HEAD\ncurves: {}", "curves: expected a list"),
         ("HEAD\ncurves: [{device: x}]", r"curves\[0\]: has no family"),
         ("HEAD\ncurves: [{device: x, family: matmull, format: bf16, parameters: {}}]", "family: is not known"),
-        ("HEAD\ncurves: [{device: x, family: pointwise, format: bf16, parameters: {launch_seconds: 1}}]", "parameters: expected these"),
-        ("HEAD\ncurves: [{device: x, family: pointwise, format: bf16, parameters: {launch_seconds: 1, memory_fraction: 2}}]", "expected a number from 0 to 1"),
+        ("HEAD\ncurves: [{POINTWISE, parameters: {launch_seconds: 1}}]", "parameters: expected these"),
+        ("HEAD\ncurves: [{POINTWISE, parameters: {launch_seconds: 1, memory_fraction: 2}}]", "a number from 0 to 1"),
         ("HEAD\nengines: [{device: x, engine: vllm, layer_seconds: fast}]", "layer_seconds: expected a number"),
         ("HEAD\nspread: [{device: x, engine: vllm, quantity: tpot, low: 1, high: 2}]", "low ≤ 0 ≤ high"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_calibration_is_told(tmp_path: Path, text: str, told: str):
     path = tmp_path / "mine.yaml"
-    path.write_text(text.replace("HEAD", "calibration: llmsizer calibration"), encoding="utf-8")
+    text = text.replace("HEAD", "calibration: llmsizer calibration")
+    path.write_text(text.replace("POINTWISE", "device: x, family: pointwise, format: bf16"), encoding="utf-8")
     with pytest.raises(CatalogError, match=told):
         llmsizer.estimate("llama-3.1-8b", "h100", calibration=str(path))
 

@@ -128,7 +128,7 @@ def _read(path: str, _changed: int, _size: int) -> LocalCalibration:
 
 
 def _rows(document: Document, section: str, needed: tuple[str, ...]) -> list[Mapping[str, Any]]:
-    rows = document.data.get(section) or []
+    rows = document.data.get(section, [])
     if not isinstance(rows, list):
         raise document.error("expected a list", (section,))
     for index, row in enumerate(rows):

@@ -7,8 +7,6 @@ from typing import Annotated
 import typer
 
 from llmsizer.core.errors import InvalidQuestion
-from llmsizer.handover.emit import emitted
-from llmsizer.handover.launch import comments
 from llmsizer.report.tables import as_json
 from llmsizer.sizing.estimate import Estimate
 
@@ -18,6 +16,9 @@ Emit = Annotated[str | None, typer.Option("--emit", help=EMIT_HELP, metavar="WHA
 
 def print_emitted(estimate: Estimate, what: str, form: str, replicas: int = 1) -> None:
     """Prints the hand-over of an estimate in one of the output formats; of one that does not fit only the reasons."""
+    from llmsizer.handover.emit import emitted
+    from llmsizer.handover.launch import comments
+
     if form == "csv":
         raise InvalidQuestion("--emit prints a command, not a table", "leave out --format csv")
     if not estimate.fits:

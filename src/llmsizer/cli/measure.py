@@ -50,6 +50,9 @@ def command(
         str, option("--minutes", text="Stop after so many minutes, with what there is.", metavar="NUMBER")
     ] = "25",
     repeats: Annotated[str, option("--repeats", text="Repetitions of each measurement.", metavar="NUMBER")] = "9",
+    rounds: Annotated[
+        str, option("--rounds", text="Measure models so often, on machines with other work; the quietest counts.", metavar="NUMBER")
+    ] = "1",
     no_ceilings: Annotated[bool, option("--no-ceilings", text="Leave copies, products and attention kernels out.")] = False,
     role: Annotated[str, option("--role", text="What the record is for: validate, or fit.")] = "validate",
     llama_cpp: Annotated[
@@ -70,7 +73,7 @@ def command(
     words = {"batches": batches, "lengths": lengths, "contexts": contexts}
     loads = {name: _numbers(f"--{name}", text) for name, text in words.items() if text is not None}
     shared: dict[str, Any] = {
-        "repeats": checked_integer("repeats", repeats, least=2, most=1000), "role": checked_choice("--role", role, ROLES),
+        "repeats": checked_integer("repeats", repeats, least=2, most=1000), "rounds": checked_integer("rounds", rounds, most=100), "role": checked_choice("--role", role, ROLES),
         "seconds": 60 * checked_fraction("minutes", minutes, least=0.01, most=1e4), "output": Path(output) if output else None,
         "hardware": hardware, "loads": loads, "threads": None if threads is None else checked_integer("threads", threads, most=4096),
     }  # fmt: skip
@@ -102,7 +105,7 @@ def _torch(models: list[str] | None, suite: str | None, nouns: Catalog, given: d
     device.dtype(given["dtype"])
     plan = Plan(
         models=named, dtype=given["dtype"], layers=given["layers"], loads=Loads(**{**words, **given["loads"]}),
-        grid=grid_of(device) if given["ceilings"] else None, patience=Patience(given["repeats"]), seconds=given["seconds"],
+        grid=grid_of(device) if given["ceilings"] else None, patience=Patience(given["repeats"], rounds=given["rounds"]), seconds=given["seconds"],
         role=given["role"], hardware=given["hardware"] or _hardware_of(device, nouns),
     )  # fmt: skip
     return measure(device, plan, nouns, given["output"])

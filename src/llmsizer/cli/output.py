@@ -59,7 +59,7 @@ def print_tables(heading: str, tables: Sequence[Table], form: str, notes: Sequen
 
 def fitted(table: Table, columns: int) -> Table:
     """The table with its last column wrapped so that every line fits."""
-    rows = [table.headers, *table.rows]
+    rows = [[f"{header}  " for header in table.headers], *table.rows]  # a header keeps two spaces to its neighbour
     widths = [max(len(line) for row in rows for line in str(row[i]).split("\n")) for i in range(len(table.headers))]
     room = columns - sum(widths[:-1]) - 2 * len(widths)
     if room >= widths[-1]:

@@ -138,14 +138,15 @@ def batch_wait_seconds(rate: PerSecond, service: Seconds, window: Seconds, gathe
     return (gathering + rate * (square + deviation * deviation * later) / 2) / (1 + rate * gathering)
 
 
-@formula(reference="uniform place in the gathering of a batch")
-def batch_wait_deviation(wait: Seconds) -> Seconds:
+@formula(reference="who waits does so for an even part of a service: E[W²] / E[W] = 2/3 · E[S³] / E[S²]")
+def batch_wait_deviation(wait: Seconds, service: Seconds, deviation: Seconds) -> Seconds:
     """Standard deviation of the wait for a batch to start.
 
-    >>> round(batch_wait_deviation(1.0), 4)
+    >>> round(batch_wait_deviation(1.0, 2.0, 0.0), 4)
     0.5774
     """
-    return wait / sqrt(3)
+    longer = service + 2 * deviation * deviation / service
+    return sqrt(maximum(wait * (2 * longer / 3 - wait), 0 * wait * wait))
 
 
 @formula(reference="definition: requests that come over those that full batches serve")
@@ -158,14 +159,14 @@ def batch_load(rate: PerSecond, time: Seconds, batch: Count) -> Fraction:
     return rate * time / batch
 
 
-@formula(reference="variance of a time that grows with a number")
-def service_deviation(growth: Seconds, variance: Count) -> Seconds:
-    """Standard deviation of the time of a batch whose size varies.
+@formula(reference="variance of a time that grows with a number, and of the longest of n answers, about 1/n of one's")
+def service_deviation(growth: Seconds, variance: Count, decode: Seconds, variation: Fraction, batch: Count) -> Seconds:
+    """Standard deviation of the time of a batch whose size varies, and its longest answer.
 
-    >>> service_deviation(0.1, 4.0)
+    >>> round(service_deviation(0.1, 4.0, 0.0, 0.0, 4.0), 6)
     0.2
     """
-    return growth * sqrt(variance)
+    return sqrt(growth * growth * variance + decode * decode * variation * variation / batch)
 
 
 @formula(reference="finite difference over the size of a batch")
@@ -178,11 +179,13 @@ def batch_growth(larger: Seconds, smaller: Seconds, difference: Count) -> Second
     return maximum(larger - smaller, 0 * larger) / maximum(difference, 1e-9)
 
 
-@formula(reference="a request of a batch ends with it: TPOT = decode time / (own answer − 1), and E[1/(O − 1)] over requests")
-def padded_step_seconds(decode: Seconds, steps: Count, inverse: Fraction) -> Seconds:
+@formula(
+    reference="a request of a batch ends with it; one in n is the longest itself, the others' TPOT is decode time / (own answer − 1)"
+)
+def padded_step_seconds(decode: Seconds, steps: Count, inverse: Fraction, step: Seconds, batch: Count) -> Seconds:
     """Mean time per decode step of a request's own, in a batch padded to its longest answer.
 
-    >>> padded_step_seconds(8.0, 100.0, 1.5)
-    0.12
+    >>> round(padded_step_seconds(8.0, 100.0, 1.5, 0.05, 4.0), 6)
+    0.1025
     """
-    return decode * inverse / maximum(steps, 1.0)
+    return step / batch + (1 - 1 / batch) * decode * inverse / maximum(steps, 1.0)

@@ -66,6 +66,8 @@ def _expected(estimate: Estimate) -> list[str]:
         f"            {float(plain(throughput.output_tokens_per_second)):,.0f} output tokens/s, "
         f"{float(plain(throughput.requests_per_second)):,.3g} requests/s",
     ]  # fmt: skip
+    if estimate.case.workload.spread is not None:
+        notes.append("The estimate's lengths scatter; these requests all have the means: take a dataset of yours to see both.")
     if estimate.case.draft is not None:
         notes.append("Random prompts draft worse than real text: with speculation, take a dataset of yours.")
     return [*notes, "llmsizer validate FILE compares the file that it saves with the estimate."]

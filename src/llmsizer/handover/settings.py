@@ -11,6 +11,7 @@ from llmsizer.catalog.engine_flags import EngineFlags
 from llmsizer.core.explain import plain
 from llmsizer.schema.deployment import Case
 from llmsizer.schema.engine import EngineProfile
+from llmsizer.sizing.lengths import longest_request
 from llmsizer.sizing.memory import MemoryEstimate
 from llmsizer.sizing.tensor_formats import is_routed
 
@@ -124,7 +125,7 @@ def slots_of(case: Case, memory: MemoryEstimate, length: int) -> tuple[int, int]
     if case.engine.kv_layout != "paged":
         return int(plain(case.max_num_seqs)), length
     if case.len_from != "user":
-        length = int(plain(case.workload.input_tokens) + plain(case.workload.output_tokens))
+        length = longest_request(case.workload)
     held = max(int(plain(memory.max_concurrency_at_workload)), 1)
     wanted = int(plain(case.concurrency)) if case.concurrency is not None else held
     return min(wanted, held), length

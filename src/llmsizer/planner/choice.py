@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # What the front weighs against each other, and which sign makes smaller better.
 FRONT = (("usd_per_second", 1), ("ttft_seconds", 1), ("tpot_seconds", 1), ("output_tokens_per_second_per_gpu", -1))
 HOUR = 3600.0
+# Candidates of a device that are sized again before one of them is picked, and how near their cost must be.
+SHORTLIST, NEAR = 4, 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,21 @@ def best_of_each_device(found: Candidates, order: Array) -> list[int]:
     return list(first.values())
 
 
+def shortlists(found: Candidates, order: Array) -> list[list[int]]:
+    """The first rows of every device, in order: those whose cost is so near the first one's that a finer look
+    may turn them round."""
+    near: dict[int, list[int]] = {}
+    for row in order.tolist():
+        rows = near.setdefault(int(found.columns["device"][row]), [])
+        if not rows or (len(rows) < SHORTLIST and _cost_of(found, row) <= NEAR * _cost_of(found, rows[0])):
+            rows.append(row)
+    return list(near.values())
+
+
+def _cost_of(found: Candidates, row: int) -> float:
+    return float(found.columns["usd_per_second"][row])
+
+
 def front(found: Candidates, rows: Array) -> list[int]:
     """The rows that no other beats in every respect of ``FRONT`` at once, cheapest first."""
     import numpy as np
@@ -140,8 +157,8 @@ def _missed(found: Candidates, targets: Sequence[Any], rows: Array, device: str)
     import numpy as np
 
     miss = found.columns["miss"][rows]
-    if not len(targets) or not np.isfinite(miss).any():
-        return Rejection(device, "the engine does not keep up with prompts of this length")
+    if not len(targets) or not np.isfinite(miss).any() or np.nanmin(miss) <= 1:
+        return Rejection(device, "the engine bears no steady load of such requests")
     best = int(rows[np.nanargmin(miss)])
     text = _miss_text(found, targets, best)
     own = [row for row in rows.tolist() if found.words(row).quantization is None]

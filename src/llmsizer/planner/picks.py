@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -107,53 +106,62 @@ def offer_name(offer: Rental | OwnedHardware) -> str:
     return offer.name if isinstance(offer, Rental) else "owned"
 
 
-def pick_of(row: int, found: Candidates, question: PlanQuestion, catalog: Catalog, confirm: bool) -> Pick:
-    """One candidate, asked as a question of its own; with ``confirm`` its replicas are raised until the
-    simulation keeps the targets too, a few at the most."""
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """A candidate's replicas and price by what one replica bears on a grid finer than the search's."""
+
+    row: int
+    capacity: float
+    replicas: int
+    offer: Rental | OwnedHardware
+    usd_per_second: float
+
+
+def sized(row: int, found: Candidates, question: PlanQuestion) -> Sized:
+    """A candidate, sized again."""
+    import numpy as np
+
     columns = found.columns
-    offer = found.prices.offers[int(columns["device"][row])][int(columns["offer"][row])]
-    capacity = _capacity(row, found, question)
+    finely = highest_rate(found.words(row), found.device(row), question.targets, found.catalog)
+    capacity = float(columns["capacity"][row]) if finely is None else finely
     replicas = int(columns["replicas"][row])
     if question.concurrency is None:
-        replicas = _needed(question, catalog, capacity)
-    made = _made(row, found, question, catalog, offer, replicas, capacity, confirm)
+        needed = replicas_needed(question.peak, capacity, headroom_of(question, found.catalog), 1)
+        replicas = int(plain(with_spare(needed, question.spare)))
+    device = columns["device"][row : row + 1].astype(int)
+    cost, offer = found.prices.cheapest(device, int(columns["devices"][row]), np.array([float(replicas)]))
+    return Sized(row, capacity, replicas, found.prices.offers[int(device[0])][int(offer[0])], float(cost[0]))
+
+
+def cheapest_of(rows: Sequence[int], found: Candidates, question: PlanQuestion) -> Sized:
+    """Of some candidates the cheapest once they are sized again; among equals the first."""
+    return min((sized(row, found, question) for row in rows), key=lambda each: round(each.usd_per_second * 3600.0, 4))
+
+
+def pick_of(chosen: Sized, found: Candidates, question: PlanQuestion, confirm: bool) -> Pick:
+    """A candidate, asked as a question of its own; with ``confirm`` its replicas are raised until the
+    simulation keeps the targets too, a few at the most."""
+    made = _made(chosen, found, question, confirm)
     for added in range(1, MOST_CORRECTIONS + 1):
         if not confirm or made.is_confirmed:
             break
-        made = _made(row, found, question, catalog, offer, replicas + added, capacity, confirm, added)
+        made = _made(replace(chosen, replicas=chosen.replicas + added), found, question, confirm, added)
     return made
 
 
-def _capacity(row: int, found: Candidates, question: PlanQuestion) -> float:
-    """What a replica bears, on a finer grid than the search's."""
-    finely = highest_rate(found.words(row), found.device(row), question.targets, found.catalog)
-    return float(found.columns["capacity"][row]) if finely is None else finely
-
-
-def _needed(question: PlanQuestion, catalog: Catalog, capacity: float) -> int:
-    """Replicas for the peak rate."""
-    needed = replicas_needed(question.peak, capacity, headroom_of(question, catalog), 1)
-    return int(plain(with_spare(needed, question.spare)))
-
-
-def _made(
-    row: int, found: Candidates, question: PlanQuestion, catalog: Catalog, offer: Rental | OwnedHardware, replicas: int,
-    capacity: float, confirm: bool, added: int = 0,
-) -> Pick:  # fmt: skip
-    planned = float(found.columns["replicas"][row])
-    rate = float(found.columns["rate"][row]) * planned / replicas
+def _made(chosen: Sized, found: Candidates, question: PlanQuestion, confirm: bool, added: int = 0) -> Pick:
+    row, replicas, capacity, offer, catalog = chosen.row, chosen.replicas, chosen.capacity, chosen.offer, found.catalog
+    rate = float(found.columns["rate"][row]) * float(found.columns["replicas"][row]) / replicas
     words = replace(found.words(row), request_rate=rate)
     estimate = ask(words, catalog)
     simulated = _simulated(words, question, catalog, estimate) if confirm else {}
     margins = tuple(Margin(target, _figure(estimate, target), simulated.get(target.figure)) for target in question.targets)
-    notes = (
-        () if not added else (f"{added} replicas more than in closed form, because the simulation misses a target with fewer",)
-    )
+    more = f"{added} replicas more than in closed form: with fewer the simulation misses a target"
     return Pick(
         words=words, estimate=estimate, offer=offer, replicas=replicas, capacity=capacity,
         cost=_cost(question, catalog, estimate, offer, replicas, capacity), margins=margins,
-        growth=_growth(found, question, replicas, capacity, rate), grown=_grown(found, question, row, offer),
-        one_less=_one_less(words, replicas, capacity, rate, catalog), notes=notes,
+        growth=_growth(found, question, replicas, capacity, rate), grown=_grown(found, question, chosen, rate),
+        one_less=_one_less(words, replicas, capacity, rate, catalog), notes=(more,) if added else (),
     )  # fmt: skip
 
 
@@ -215,24 +223,16 @@ def _growth(found: Candidates, question: PlanQuestion, replicas: int, capacity: 
     return (replicas - question.spare) * kept / (rate * replicas)
 
 
-def _grown(found: Candidates, question: PlanQuestion, row: int, offer: Rental | OwnedHardware) -> dict[str, float]:
+def _grown(found: Candidates, question: PlanQuestion, chosen: Sized, rate: float) -> dict[str, float]:
     """Replicas and their price at the demand to come."""
     import numpy as np
 
-    columns = found.columns
-    needed = math.ceil(question.growth * (columns["replicas"][row] - question.spare) * _load_share(found, question, row))
-    replicas = float(max(needed, 1) + question.spare)
-    place, devices = columns["device"][row : row + 1].astype(int), int(columns["devices"][row])
-    cost, _ = found.prices.cheapest(place, devices, np.array([replicas]))
+    peak = question.growth * rate * chosen.replicas
+    needed = replicas_needed(peak, chosen.capacity, headroom_of(question, found.catalog), 1)
+    replicas = float(plain(with_spare(needed, question.spare)))
+    device = found.columns["device"][chosen.row : chosen.row + 1].astype(int)
+    cost, _ = found.prices.cheapest(device, int(found.columns["devices"][chosen.row]), np.array([replicas]))
     return {"multiple": question.growth, "replicas": replicas, "usd_per_hour": float(cost[0]) * 3600.0}
-
-
-def _load_share(found: Candidates, question: PlanQuestion, row: int) -> float:
-    """How much of what the replicas may bear the peak takes."""
-    columns = found.columns
-    working = columns["replicas"][row] - question.spare
-    bears = columns["capacity"][row] * (1 - headroom_of(question, found.catalog)) * working
-    return float(columns["rate"][row] * columns["replicas"][row] / bears)
 
 
 def _one_less(words: Words, replicas: int, capacity: float, rate: float, catalog: Catalog) -> dict[str, float] | None:

@@ -16,8 +16,9 @@ from llmsizer.planner.choice import (
     nearest_misses,
     ranked,
     rejections,
+    shortlists,
 )
-from llmsizer.planner.picks import Pick, headroom_of, offer_name, pick_of
+from llmsizer.planner.picks import Pick, cheapest_of, headroom_of, offer_name, pick_of
 from llmsizer.planner.question import PlanQuestion
 from llmsizer.planner.search import Candidates, search
 from llmsizer.planner.sensitivity import Effect, sensitivity
@@ -82,7 +83,8 @@ def plan_question(
     found = search(question, nouns, progress)
     good = deployable(found, question)
     rows = best_of_each_device(found, ranked(found, good))
-    picks = [pick_of(row, found, question, nouns, question.confirm) for row in rows[: question.picks]]
+    near = shortlists(found, ranked(found, good))[: question.picks]
+    picks = [pick_of(cheapest_of(each, found, question), found, question, question.confirm) for each in near]
     picks.sort(key=lambda pick: (not pick.is_confirmed, round(pick.usd_per_hour, 4)))
     return Plan(
         question=question, candidates=found, picks=tuple(picks), alternatives=tuple(row_of(found, row) for row in rows),

@@ -96,7 +96,9 @@ def capacity(found: Loads, targets: Sequence[Target]) -> Capacity:
     first = np.where(ok.all(axis=1), ok.shape[1], (~ok).argmax(axis=1))
     last = np.maximum(first - 1, 0)
     column = last + _part(found, excess, last)
-    column = np.where(first == 0, np.nan, column)
+    rate = at(found.rate, np.where(first == 0, np.nan, column))
+    # An engine that runs one request at a time meets no others: no rate is known that it holds.
+    column = np.where(rate > 0, column, np.nan)
     idle = excess[:, :, 0]
     return Capacity(column, at(found.rate, column), at(found.running, column), idle.max(axis=0), idle.argmax(axis=0))
 

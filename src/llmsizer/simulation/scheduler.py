@@ -14,6 +14,7 @@ from llmsizer.simulation.replica import Finished, Replica
 from llmsizer.simulation.requests import Request
 from llmsizer.simulation.spec import IN_FLIGHT, SWAP, EngineSpec
 from llmsizer.simulation.steps import StepClock
+from llmsizer.simulation.yields import StepCounter
 
 Chunk = tuple[Request, int]
 
@@ -29,8 +30,10 @@ class IterationReplica(Replica):
         self.prefilling: list[Request] = []
         self.step = 0
         self.decoding = 0
-        self.context_sum = 0
-        self._residues = [0] * spec.block_size
+        self.context_sum = 0.0
+        self._steps_of = StepCounter(spec.yields, index)
+        self._per_step = spec.tokens_per_step
+        self._residues = [0] * spec.steps_per_block
         self._ends: list[tuple[int, int, Request]] = []
         self._ends_pushed = 0
         self._fresh: list[Request] = []
@@ -100,7 +103,7 @@ class IterationReplica(Replica):
         before = self.record.preemptions
         self._make_room()
         self._batch = self.decoding
-        chunks, budget = self._continued(self.spec.max_num_batched_tokens - self._batch)
+        chunks, budget = self._continued(self.spec.max_num_batched_tokens - self._batch * self.spec.query_tokens)
         if self.record.preemptions == before:
             chunks += self._admitted(budget, bool(chunks), now)
         return chunks
@@ -237,7 +240,7 @@ class IterationReplica(Replica):
     def _affordable(self, steps: int) -> int:
         """Decode steps that the free blocks allow; those of the first are taken already."""
         room = self.pool.available
-        if self.decoding * ((steps - 1) // self.spec.block_size + 1) <= room:
+        if self.decoding * ((steps - 1) // self.spec.steps_per_block + 1) <= room:
             return steps
         if self._demand(self.step + 1, steps - 1) <= room:
             return steps
@@ -260,26 +263,35 @@ class IterationReplica(Replica):
     # What running sequences hold
 
     def _join(self, request: Request, tokens: int) -> None:
-        """A sequence with ``tokens`` in the cache starts to decode with the next step."""
-        request.base = tokens - self.step
+        """A sequence with ``tokens`` in the cache starts to decode with the next step.
+
+        Its blocks grow by one every ``steps_per_block`` steps: ``room`` counts in steps what ``base`` counts
+        in tokens (without speculation both are one)."""
+        spec = self.spec
+        request.base = tokens - self.step * self._per_step
+        free = spec.blocks_of(tokens) * spec.block_size - tokens
+        request.room = spec.blocks_of(tokens) * spec.steps_per_block - int(free / self._per_step) - self.step
         self.decoding += 1
         self.context_sum += tokens
-        if not self.spec.reserve_tokens:
-            self._residues[request.base % self.spec.block_size] += 1
-        request.finish_step = self.step + request.output_tokens - request.emitted
+        if not spec.reserve_tokens:
+            self._residues[request.room % spec.steps_per_block] += 1
+        request.finish_step = self.step + self._steps_of.steps(request.output_tokens - request.emitted)
         self._ends_pushed += 1
         heappush(self._ends, (request.finish_step, self._ends_pushed, request))
 
-    def _leave(self, request: Request) -> int:
-        """A sequence no longer decodes; returns its tokens in the cache."""
-        tokens = request.base + self.step
+    def _leave(self, request: Request) -> tuple[int, int]:
+        """A sequence no longer decodes; returns its tokens in the cache, and the blocks that hold them."""
+        tokens = min(int(request.base + self.step * self._per_step), request.input_tokens + request.output_tokens - 1)
         self.decoding -= 1
-        self.context_sum -= tokens
+        self.context_sum -= request.base + self.step * self._per_step
+        steps = self.spec.steps_per_block
+        blocks = -(-(request.room + self.step) // steps)
         if not self.spec.reserve_tokens:
-            self._residues[request.base % self.spec.block_size] -= 1
-        request.emitted = request.output_tokens - (request.finish_step - self.step)
+            self._residues[request.room % steps] -= 1
+        left = (request.finish_step - self.step) * self._per_step
+        request.emitted = max(min(request.output_tokens - round(left), request.output_tokens - 1), 1)
         request.finish_step = -1
-        return tokens
+        return tokens, blocks if not self.spec.reserve_tokens else self._held(tokens)
 
     def _preempt(self, request: Request, grown: bool) -> None:
         """Takes a sequence's blocks away; ``grown``: the block of its next token was taken already."""

@@ -28,7 +28,9 @@ class EngineSpec:
     ``reserve_tokens`` above 0: each sequence holds room for that many tokens from its start (a
     contiguous cache) instead of blocks as it grows. Without ``prefix_caching`` whatever requests share
     is computed each time, a given hit rate included. ``watermark_blocks`` stay free when requests are
-    let in. ``swap_seconds_per_block`` is charged each way when preemption swaps.
+    let in. ``swap_seconds_per_block`` is charged each way when preemption swaps. ``yields`` (for speculative
+    decoding) are the chances that a step yields one token of a sequence, two, three …; each sequence takes as
+    many tokens of the budget.
     """
 
     steps: StepTimes
@@ -46,6 +48,7 @@ class EngineSpec:
     reserve_tokens: int = 0
     watermark_blocks: int = 0
     priorities: bool = True
+    yields: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
@@ -64,16 +67,33 @@ class EngineSpec:
         ):
             if getattr(self, name) < 0:
                 raise InvalidQuestion(f"{name} must not be negative, got {getattr(self, name)!r}")
-        if self.policy == IN_FLIGHT and self.max_num_batched_tokens < self.max_num_seqs:
+        if not self.yields or min(self.yields) < 0 or abs(sum(self.yields) - 1) > 1e-6:
+            raise InvalidQuestion(f"the chances of a step's yield must be positive and sum to 1, got {self.yields}")
+        if self.policy == IN_FLIGHT and self.max_num_batched_tokens < self.max_num_seqs * self.query_tokens:
             raise InvalidQuestion(
                 f"max_num_batched_tokens ({self.max_num_batched_tokens}) must be at least max_num_seqs ({self.max_num_seqs})"
-                " for in-flight batching: each running sequence needs a token of every step"
+                f" for in-flight batching: each running sequence needs {self.query_tokens} token(s) of every step"
             )
 
     @property
     def batchwise(self) -> bool:
         """Whether a batch runs to its end before the next starts."""
         return self.policy in (STATIC, DYNAMIC)
+
+    @property
+    def query_tokens(self) -> int:
+        """Tokens that a decoding sequence brings to a step: the last one, and guesses."""
+        return len(self.yields)
+
+    @property
+    def tokens_per_step(self) -> float:
+        """Mean tokens that a step yields of a sequence."""
+        return sum((place + 1) * chance for place, chance in enumerate(self.yields))
+
+    @property
+    def steps_per_block(self) -> int:
+        """Decode steps in which a sequence fills a block."""
+        return max(1, round(self.block_size / self.tokens_per_step))
 
     @property
     def chunks(self) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llmsizer.core.errors import UnsupportedCombination
 from llmsizer.core.explain import named, plain
 from llmsizer.core.numerics import maximum, minimum, where
-from llmsizer.core.quantities import Count, PerSecond, Seconds
+from llmsizer.core.quantities import Count, Fraction, PerSecond, Seconds
 from llmsizer.formulas.batches import (
     batch_growth,
     batch_load,
@@ -70,6 +70,8 @@ class Batches:
 
     def __init__(self, serving: Serving) -> None:
         self.serving, self.case = serving, serving.case
+        work = self.case.workload
+        self.variation: Fraction = work.spread.output_variation if work.spread is not None else 0.0
         self.window: Seconds = self.case.batch_window_seconds if self.case.batching == "dynamic" else 0.0
 
     def service(self, batch: Count) -> Service:
@@ -136,11 +138,12 @@ class Batches:
         growth = batch_growth(usual.whole, self.service(1.0).whole, plain(size) - 1.0)
         variance = batch_variance(size, rate, growth)
         gathering = gathering_seconds(rate, usual.whole, self.window)
-        wait = batch_wait_seconds(rate, usual.whole, self.window, gathering, service_deviation(growth, variance))
+        spread = service_deviation(growth, variance, usual.decode, self.variation, size)
+        wait = batch_wait_seconds(rate, usual.whole, self.window, gathering, spread)
         queue = prefill_queue_seconds(batch_load(rate, full.whole, limit), limit, 0.0, full.whole)
         mine = self.service(own_batch(size, variance, limit))
         running = sequences_at_rate(rate, mine.first, mine.decode)
-        found = self._steady(mine, running, 0.0, rate, delayed_seconds(wait, queue), batch_wait_deviation(wait), size)
+        found = self._steady(mine, running, 0.0, rate, delayed_seconds(wait, queue), batch_wait_deviation(wait, usual.whole, spread), size)
         if every(holds):
             return found
         beyond = self._steady(full, limit, float("inf"), batch_rate(limit, full.whole), full.whole, 0.0)
@@ -157,7 +160,7 @@ class Batches:
                 size: Any = None) -> Steady:  # fmt: skip
         serving = self.serving
         ttft = first_token_seconds(self.case.engine.front_end, 0.0, wait, 1.0, 0.0, found.first)
-        step = padded_step_seconds(found.decode, serving.steps, serving.inverse)
+        step = padded_step_seconds(found.decode, serving.steps, serving.inverse, found.pure_seconds, found.batch)
         moment = Moment(
             plain(size if size is not None else found.batch) - 1.0, found.batch, found.pure, found.pure_seconds, found.prompts,
             found.prompt_seconds, step, serving.steps, found.decode, ttft, 0.0, ttft_deviation=spread, e2e_deviation=spread,

@@ -22,7 +22,7 @@ from llmsizer.sizing.step_time import StepClock
 
 # Limits of what is fitted: seconds of the engine, and factors on the fractions of the curves.
 LIMITS = {
-    "layer_seconds": (1e-7, 2e-2), "host_step_seconds": (1e-6, 1e-1), "front_end": (1e-4, 2.0),
+    "layer_seconds": (1e-7, 2e-2), "host_step_seconds": (1e-6, 1e-1), "front_end": (1e-4, 2.0), "launch_seconds": (1e-6, 1e-4),
     "compute": (0.05, 20.0), "memory": (0.05, 5.0), "streaming": (0.01, 2.0),
 }  # fmt: skip
 SMALLEST_START = 1e-5
@@ -53,7 +53,7 @@ class Sample:
 
 def engine_with(profile: EngineProfile, figures: EngineProfile) -> EngineProfile:
     """A profile with the fitted figures of another."""
-    names = ("layer_seconds", "host_step_seconds", "front_end")
+    names = ("layer_seconds", "host_step_seconds", "front_end", "launch_seconds")
     return replace(profile, **{name: getattr(figures, name) for name in names})
 
 
@@ -85,6 +85,8 @@ class StepFit:
         names = ["layer_seconds", "host_step_seconds", "streaming"]
         if float(self.engine.front_end) > 0:
             names.append("front_end")
+        if any(sample.case.enforce_eager and sample.case.accelerator.is_cuda for sample in self.samples):
+            names.append("launch_seconds")
         return names if self.own("matmul") else [*names, "compute", "memory"]
 
     def starts(self) -> dict[str, float]:

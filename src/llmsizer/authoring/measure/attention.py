@@ -101,6 +101,8 @@ class GroupedAttention:
         tokens, window = query.shape[2], self.window
         if window is None or tokens <= window:
             return self._attend(query, key, value, is_causal=True)
+        # Kernels that take a mask want as many key heads as query heads.
+        key, value = (part.repeat_interleave(self.heads // self.groups, dim=1) for part in (key, value))
         blocks = [self._block(query, key, value, start, window) for start in range(0, tokens, window)]
         return self.torch.cat(blocks, dim=2)
 
@@ -109,7 +111,8 @@ class GroupedAttention:
         rows = self.torch.arange(start, end, device=query.device)[:, None]
         columns = self.torch.arange(first, end, device=query.device)[None, :]
         visible = (columns <= rows) & (columns > rows - window)
-        return self._attend(query[:, :, start:end], key[:, :, first:end], value[:, :, first:end], attn_mask=visible)
+        attend = self.torch.nn.functional.scaled_dot_product_attention
+        return attend(query[:, :, start:end], key[:, :, first:end], value[:, :, first:end], attn_mask=visible)
 
 
 class LatentAttention:

@@ -18,7 +18,7 @@ from llmsizer.core.explain import plain
 from llmsizer.schema.model import Model
 from llmsizer.sizing.lowering import Stack, lower
 
-POOL = 1 << 24
+POOL = 1 << 20
 NORMS = ("attn_norm", "ffn_norm")
 VALUE_SCALE = 0.02
 

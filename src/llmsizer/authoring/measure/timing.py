@@ -37,10 +37,12 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to repeat one piece of work: so often, but not beyond some seconds after the second time."""
+    """How long to repeat one piece of work: so often, but not beyond some seconds after the second time.
+    Models are measured in some rounds, of which each figure's quietest counts."""
 
     repeats: int = 9
     seconds: float = 2.0
+    rounds: int = 1
 
 
 class Deadline:
