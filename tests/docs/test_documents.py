@@ -55,8 +55,8 @@ def test_dots_stand_for_anything():
     assert not matches(["a", "..."], ["b"])
 
 
-# Commands whose examples name files of the reader's own.
-OF_FILES = ("llmsizer doctor", "llmsizer import")
+# Commands whose examples name files of the reader's own, or measure a device.
+OF_FILES = ("llmsizer doctor", "llmsizer import", "llmsizer measure", "llmsizer fit", "llmsizer hardware probe")
 COMMAND_LINES = [line for block in blocks("sh", [TOP / "docs" / "commands.md"]) for line in block.text.splitlines()]
 
 

@@ -111,10 +111,11 @@ def validate(kind: type[T], data: Mapping[str, Any], document: Document, path: K
         first = error.errors(include_url=False)[0]
         where = tuple(part for part in first["loc"] if isinstance(part, (str, int)))
         known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-        raise _worded(first, where, document, path, known) from None
+        raise worded(first, where, document, path, known) from None
 
 
-def _worded(error: Any, where: KeyPath, document: Document, path: KeyPath, known: list[str]) -> CatalogError:
+def worded(error: Any, where: KeyPath, document: Document, path: KeyPath, known: list[str]) -> CatalogError:
+    """One of pydantic's errors at ``where`` below ``path``, with what was expected; ``known``: the fields there."""
     kind, full = error["type"], (*path, *where)
     if kind in {"extra_forbidden", "unexpected_keyword_argument"}:
         near = nearest(str(where[-1]), known)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from llmsizer.catalog.catalog import Catalog
-from llmsizer.cli.options import CatalogPaths, Format, catalog_of, option
+from llmsizer.cli.options import CatalogPaths, Format, catalog_of, option, with_words
 from llmsizer.cli.output import checked_format, print_tables
 from llmsizer.core.errors import InvalidQuestion, LlmsizerError
 from llmsizer.question.words import checked_choice, checked_fraction, checked_integer
@@ -23,90 +24,89 @@ EXAMPLES = """Examples:
 ROLES = ("fit", "validate")
 
 
-def command(
-    model: Annotated[
-        list[str] | None, typer.Option("--model", "-m", help="A model to measure; may be given more than once.")
-    ] = None,
-    suite: Annotated[
-        str | None, option("--suite", text="standard, or a YAML file with models and loads.", metavar="SUITE")
-    ] = None,
-    gpu: Annotated[
-        str | None, option("--gpu", "-g", text="This device in the catalog (default: by its driver's name).")
-    ] = None,
-    device: Annotated[str | None, option("--device", text="cuda or cpu (default: cuda where there is one).")] = None,
-    dtype: Annotated[str, option("--dtype", text="Type of weights and activations: bf16, fp16 or fp32.")] = "bf16",
-    layers: Annotated[
-        str | None, option("--layers", text="Cut models to so many layers (default: as many as fit).", metavar="NUMBER")
-    ] = None,
-    batches: Annotated[str | None, option("--batches", text="Batch sizes, e.g. 1,8,64.", metavar="LIST")] = None,
-    lengths: Annotated[str | None, option("--lengths", text="Prompt lengths, e.g. 128,1024.", metavar="LIST")] = None,
-    contexts: Annotated[
-        str | None, option("--contexts", text="Contexts of decode steps, e.g. 128,4096.", metavar="LIST")
-    ] = None,
-    threads: Annotated[
-        str | None, option("--threads", text="Threads of a processor (default: all its cores).", metavar="NUMBER")
-    ] = None,
-    minutes: Annotated[
-        str, option("--minutes", text="Stop after so many minutes, with what there is.", metavar="NUMBER")
-    ] = "25",
-    repeats: Annotated[str, option("--repeats", text="Repetitions of each measurement.", metavar="NUMBER")] = "9",
-    rounds: Annotated[
-        str, option("--rounds", text="Measure models so often, on machines with other work; the quietest counts.", metavar="NUMBER")
-    ] = "1",
-    no_ceilings: Annotated[bool, option("--no-ceilings", text="Leave copies, products and attention kernels out.")] = False,
-    role: Annotated[str, option("--role", text="What the record is for: validate, or fit.")] = "validate",
-    llama_cpp: Annotated[
-        str | None, option("--llama-cpp", text="Measure llama.cpp: the folder of its llama-bench.", metavar="FOLDER")
-    ] = None,
-    quantization: Annotated[
-        list[str] | None, typer.Option("--quantization", "-q", help="With --llama-cpp: GGUF formats, one each.")
-    ] = None,
-    output: Annotated[str | None, option("--output", "-o", text="Write the record into this file.", metavar="FILE")] = None,
-    calibration: Annotated[str, option("--calibration", text="auto, ideal, or a file of llmsizer fit.")] = "auto",
-    format_: Format = "table",
-    catalog: CatalogPaths = None,
-) -> None:
+def _several(*flags: str, text: str) -> Any:
+    return typer.Option(*flags, help=text, show_default=False)
+
+
+def _list(flag: str, text: str) -> tuple[Any, Any, Any]:
+    return (str | None, None, option(flag, text=text, metavar="LIST"))
+
+
+def _number(flag: str, text: str, default: str | None = None) -> tuple[Any, Any, Any]:
+    return (str | None, default, option(flag, text=text, metavar="NUMBER"))
+
+
+# One line a word: its type, its default, its flags and help (as in llmsizer.cli.options).
+OPTIONS: dict[str, tuple[Any, Any, Any]] = {
+    "models": (list[str] | None, None, _several("--model", "-m", text="A model to measure; may be given more than once.")),
+    "suite": (str | None, None, option("--suite", text="standard, or a YAML file with models and loads.", metavar="SUITE")),
+    "gpu": (str | None, None, option("--gpu", "-g", text="This device in the catalog (default: by its driver's name).")),
+    "device": (str | None, None, option("--device", text="cuda or cpu (default: cuda where there is one).")),
+    "threads": _number("--threads", "Threads of a processor (default: all its cores)."),
+    "dtype": (str | None, "bf16", option("--dtype", text="Type of weights: bf16, fp16 or fp32 (default bf16).")),
+    "layers": _number("--layers", "Cut models to so many layers (default: as many as fit)."),
+    "batches": _list("--batches", "Batch sizes, e.g. 1,8,64."),
+    "lengths": _list("--lengths", "Prompt lengths, e.g. 128,1024."),
+    "contexts": _list("--contexts", "Contexts of decode steps, e.g. 128,4096."),
+    "minutes": _number("--minutes", "Stop after so many minutes, with what there is (default 25).", "25"),
+    "repeats": _number("--repeats", "Repetitions of each measurement (default 9).", "9"),
+    "rounds": _number("--rounds", "Measure models so often; of each figure the quietest round counts (default 1).", "1"),
+    "no_ceilings": (bool, False, option("--no-ceilings", text="Leave copies, products and attention kernels out.")),
+    "role": (str | None, "validate", option("--role", text="What the record is for: validate (default), or fit.")),
+    "llama_cpp": (str | None, None, option("--llama-cpp", text="Measure llama.cpp: where llama-bench is.", metavar="FOLDER")),
+    "formats": (list[str] | None, None, _several("--quantization", "-q", text="With --llama-cpp: GGUF formats.")),
+    "output": (str | None, None, option("--output", "-o", text="Write the record into this file.", metavar="FILE")),
+    "calibration": (str | None, "auto", option("--calibration", text="auto, ideal, or a file of llmsizer fit.")),
+}  # fmt: skip
+LOADS = ("batches", "lengths", "contexts")
+
+
+@with_words(OPTIONS)
+def command(words: Mapping[str, Any], format_: Format = "table", catalog: CatalogPaths = None) -> None:
     """Measures this device and models with random weights on it, and prints the estimate beside them."""
     checked_format(format_)
     nouns = catalog_of(catalog)
-    hardware = nouns.accelerator(gpu).id if gpu is not None else None
-    words = {"batches": batches, "lengths": lengths, "contexts": contexts}
-    loads = {name: _numbers(f"--{name}", text) for name, text in words.items() if text is not None}
-    shared: dict[str, Any] = {
-        "repeats": checked_integer("repeats", repeats, least=2, most=1000), "rounds": checked_integer("rounds", rounds, most=100), "role": checked_choice("--role", role, ROLES),
-        "seconds": 60 * checked_fraction("minutes", minutes, least=0.01, most=1e4), "output": Path(output) if output else None,
-        "hardware": hardware, "loads": loads, "threads": None if threads is None else checked_integer("threads", threads, most=4096),
-    }  # fmt: skip
-    if llama_cpp is not None:
-        record = _llama_cpp(Path(llama_cpp), model, quantization, nouns, shared)
-    else:
-        shared |= {"dtype": dtype, "device": device, "ceilings": not no_ceilings}
-        shared["layers"] = None if layers is None else checked_integer("layers", layers)
-        record = _torch(model, suite, nouns, shared)
-    _print(record, nouns, calibration, format_, output)
+    given = {**words, **_checked(words), "hardware": nouns.accelerator(words["gpu"]).id if "gpu" in words else None}
+    record = _llama_cpp(given, nouns) if "llama_cpp" in words else _torch(given, nouns)
+    _print(record, nouns, words["calibration"], format_, words.get("output"))
+
+
+def _checked(words: Mapping[str, Any]) -> dict[str, Any]:
+    """The words that are numbers, lists or one of a few, as such."""
+    found: dict[str, Any] = {
+        "repeats": checked_integer("repeats", words["repeats"], least=2, most=1000),
+        "rounds": checked_integer("rounds", words["rounds"], most=100),
+        "seconds": 60 * checked_fraction("minutes", words["minutes"], least=0.01, most=1e4),
+        "role": checked_choice("--role", words["role"], ROLES),
+        "loads": {name: _numbers(f"--{name}", words[name]) for name in LOADS if name in words},
+        "output": Path(words["output"]) if "output" in words else None,
+    }
+    most = {"threads": 4096, "layers": 10_000}
+    return found | {name: checked_integer(name, words[name], most=most[name]) if name in words else None for name in most}
 
 
 def _numbers(flag: str, text: str) -> tuple[int, ...]:
     return tuple(checked_integer(flag, each.strip(), most=2**24) for each in text.split(","))
 
 
-def _torch(models: list[str] | None, suite: str | None, nouns: Catalog, given: dict[str, Any]) -> dict[str, Any]:
+def _torch(given: Mapping[str, Any], nouns: Catalog) -> dict[str, Any]:
     from llmsizer.authoring.measure.model_runs import Loads
     from llmsizer.authoring.measure.session import Plan, grid_of, measure, plan_of_file, standard_suite
     from llmsizer.authoring.measure.timing import Patience
     from llmsizer.authoring.measure.torch_device import open_device
 
+    suite = given.get("suite")
     words = {} if suite is None else dict(plan_of_file(standard_suite() if suite == "standard" else Path(suite)))
-    named = tuple(models or words.pop("models", ()))
-    if not named and not given["ceilings"]:
+    models = tuple(given.get("models") or words.get("models", ()))
+    if not models and given["no_ceilings"]:
         raise InvalidQuestion("nothing to measure", "name models with -m, or a suite with --suite standard")
-    words = {name: tuple(value) if isinstance(value, list) else value for name, value in words.items() if name != "models"}
-    device = open_device(given["device"], given["threads"])
+    loads = {name: tuple(value) if isinstance(value, list) else value for name, value in words.items() if name != "models"}
+    device = open_device(given.get("device"), given["threads"])
     device.dtype(given["dtype"])
     plan = Plan(
-        models=named, dtype=given["dtype"], layers=given["layers"], loads=Loads(**{**words, **given["loads"]}),
-        grid=grid_of(device) if given["ceilings"] else None, patience=Patience(given["repeats"], rounds=given["rounds"]), seconds=given["seconds"],
-        role=given["role"], hardware=given["hardware"] or _hardware_of(device, nouns),
+        models=models, dtype=given["dtype"], layers=given["layers"], loads=Loads(**{**loads, **given["loads"]}),
+        grid=None if given["no_ceilings"] else grid_of(device), patience=Patience(given["repeats"], rounds=given["rounds"]),
+        seconds=given["seconds"], role=given["role"], hardware=given["hardware"] or _hardware_of(device, nouns),
     )  # fmt: skip
     return measure(device, plan, nouns, given["output"])
 
@@ -119,17 +119,15 @@ def _hardware_of(device: Any, nouns: Catalog) -> str | None:
     return found.id if found is not None else None
 
 
-def _llama_cpp(
-    folder: Path, models: list[str] | None, formats: list[str] | None, nouns: Catalog, given: dict[str, Any]
-) -> dict[str, Any]:
+def _llama_cpp(given: Mapping[str, Any], nouns: Catalog) -> dict[str, Any]:
     from llmsizer.authoring.measure.llama_cpp import LlamaCppPlan, measure_llama_cpp
 
-    if not models or not formats:
+    if not given.get("models") or not given.get("formats"):
         raise InvalidQuestion("--llama-cpp: expected models and formats", "for example: -m llama-3.2-1b -q Q4_K_M -q Q8_0")
-    loads = {name: value for name, value in given["loads"].items() if name in {"lengths", "contexts"}}
+    loads = {name: value for name, value in given["loads"].items() if name != "batches"}
     plan = LlamaCppPlan(
-        folder=folder, models=tuple(models), schemes=tuple(formats), repeats=given["repeats"], role=given["role"],
-        hardware=given["hardware"], threads=given["threads"], **loads,
+        folder=Path(given["llama_cpp"]), models=tuple(given["models"]), schemes=tuple(given["formats"]), role=given["role"],
+        repeats=given["repeats"], hardware=given["hardware"], threads=given["threads"], **loads,
     )  # fmt: skip
     return measure_llama_cpp(plan, nouns, given["output"])
 

@@ -68,7 +68,11 @@ def command(
     if calibration is not None:
         raise InvalidQuestion("--calibration: expected a FILE to show under it", "for example: llmsizer validate my-run.yaml")
     part = checked_choice("--only", only, list(PARTS)) if only is not None else None
-    nouns = catalog_of(catalog)
+    _print_shipped(catalog_of(catalog), part, worst, write, format_)
+
+
+def _print_shipped(nouns: Catalog, part: str | None, worst: int, write: str | None, form: str) -> None:
+    """Prints the errors of all measurements that ship with llmsizer."""
     errors = all_errors(nouns, part)
     if write is not None:
         _write(Path(write), validation_page(errors, ranking(rated_rows(nouns)), list(shipped_before_after(nouns))))
@@ -78,7 +82,7 @@ def command(
         tables += [kernel_table(), ranking_table(ranking(rated_rows(nouns)), worst)]
     if worst:
         tables.append(worst_table(found))
-    print_tables("Estimate against measurement", tables, format_)
+    print_tables("Estimate against measurement", tables, form)
 
 
 def _compare_file(path: str, given: dict[str, Any], calibration: str | None, nouns: Catalog, form: str) -> None:

@@ -14,6 +14,8 @@ from llmsizer.cost.demand import demand_of
 from llmsizer.planner.targets import METRICS, PERCENTILES, preset_names, targets_of
 from llmsizer.question.words import LARGEST_COUNT, LARGEST_LENGTH
 
+LONGEST_LINE = 100
+
 
 def _read_by(reader: Callable[[Any], Any], schema: dict[str, Any]) -> Any:
     """A field that a reader of the planner checks; the value stays as written, for the planner to read again."""
@@ -70,6 +72,11 @@ def _price(value: Any) -> None:
         raise InvalidQuestion(f"expected a name, a price such as 2.5 USD/h, or owned: {{…}}, got {value!r:.60}")
 
 
+def _line(value: Any) -> None:
+    if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_LINE or not value.isprintable():
+        raise InvalidQuestion(f"expected a line of text of at most {LONGEST_LINE} characters, got {value!r:.60}")
+
+
 def _extras(value: Any) -> None:
     if not isinstance(value, Mapping):
         _names(value)
@@ -86,6 +93,7 @@ _LIMITS: dict[str, Any] = {
 } | {"tokens_per_second": {"type": "number", "exclusiveMinimum": 0}}
 _TARGETS = [{"enum": preset_names()}, {"type": "object", "properties": _LIMITS, "additionalProperties": False}]
 
+Line = _read_by(_line, {"type": "string", "minLength": 1, "maxLength": LONGEST_LINE})
 Names = _read_by(_names, {"anyOf": _NAMES})
 Length = _read_by(
     _length,

@@ -11,6 +11,7 @@ from llmsizer.planner.plan_fields import (
     Emissions,
     Extras,
     Length,
+    Line,
     MoneyPerTime,
     Names,
     Positive,
@@ -147,7 +148,7 @@ class Assumptions(Section):
     """Emissions of the grid, e.g. 400 g/kWh."""
     extras: Extras = None
     """Costs beside the devices: all, some names, or values such as {monitoring: 20 USD/month, staff: 0.25}."""
-    expert_skew: Annotated[float, Field(ge=0, le=1)] | None = None
+    expert_skew: Annotated[float, Field(ge=0, le=100)] | None = None
     """How unevenly the experts are used (0: evenly)."""
 
 
@@ -163,7 +164,7 @@ class Outputs(Section):
 class Scenario(Section):
     """What a scenario says otherwise than the plan."""
 
-    workloads: dict[str, Workload] | None = None
+    workloads: dict[Line, Workload] | None = None
     """The workloads by name."""
     targets: Targets = None
     """Targets of all workloads: interactive, agent, batch, or times such as {ttft: 500 ms, tpot: 40 ms}."""
@@ -181,11 +182,11 @@ class PlanSchema(Scenario):
 
     model_config = ConfigDict(title="llmsizer plan")
 
-    title: Annotated[str, Field(max_length=200)] | None = None
+    title: Line | None = None
     """What the report is called."""
     description: Annotated[str, Field(max_length=4000)] | None = None
     """A few sentences at its head."""
-    scenarios: dict[str, Scenario | None] | None = None
+    scenarios: dict[Line, Scenario | None] | None = None
     """Variants by name, each laid over the plan; without any the plan itself is the only one."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from llmsizer.catalog.catalog import Catalog, load_catalog
 from llmsizer.core.errors import UnsupportedCombination
@@ -12,7 +13,7 @@ from llmsizer.formulas.latency import front_end_seconds
 from llmsizer.question.lengths import lengths_of
 from llmsizer.question.resolve import resolve
 from llmsizer.question.words import Words, checked_integer
-from llmsizer.schema.deployment import Case
+from llmsizer.schema.deployment import Case, Draft
 from llmsizer.schema.workload import ClosedLoop, HitRate, OpenLoop, RequestClass, Targets, Trace, TraceTimes, Traffic
 from llmsizer.simulation.replicas import LEAST_LOADED
 from llmsizer.simulation.result import SimulationResult
@@ -21,6 +22,7 @@ from llmsizer.simulation.spec import IN_FLIGHT, EngineSpec
 from llmsizer.sizing.batches import BATCHWISE
 from llmsizer.sizing.lengths import longest_request
 from llmsizer.sizing.memory import MemoryEstimate, memory_estimate
+from llmsizer.sizing.speculation import speculation_of
 from llmsizer.sizing.speed import steady_state
 from llmsizer.sizing.step_time import StepClock
 from llmsizer.sizing.steps import Step
@@ -31,6 +33,8 @@ class CaseSteps:
 
     def __init__(self, case: Case) -> None:
         self.clock = StepClock(case)
+        self.speculation = speculation_of(case)
+        self.query_tokens = float(plain(self.speculation.query_tokens))
 
     def seconds(
         self, decode_batch: float, decode_context: float, prefill_tokens: float, prefill_context: float,
@@ -38,14 +42,25 @@ class CaseSteps:
     ) -> float:  # fmt: skip
         """Seconds of one engine step."""
         step = Step(decode_batch=decode_batch, decode_context=decode_context, prefill_tokens=prefill_tokens,
-                    prefill_context=prefill_context, prefill_sequences=prefill_sequences)  # fmt: skip
-        return float(plain(self.clock.seconds(step)))
+                    prefill_context=prefill_context, prefill_sequences=prefill_sequences,
+                    query_tokens=self.query_tokens)  # fmt: skip
+        if prefill_tokens:
+            return float(plain(self.clock.seconds(step)))
+        return float(plain(self.speculation.step_seconds(self.clock, step)))
+
+
+def yields_of(draft: Draft | None) -> tuple[float, ...]:
+    """The chances that a verification step yields one token, two, …: guesses stand up to the first that fails."""
+    if draft is None:
+        return (1.0,)
+    count = int(draft.num_speculative_tokens)
+    reach = [1.0, *(draft.profile or (float(draft.acceptance) ** place for place in range(1, count + 1))), 0.0]
+    return tuple(max(float(here - further), 0.0) for here, further in pairwise(reach))
 
 
 def engine_spec(case: Case, memory: MemoryEstimate) -> EngineSpec:
-    """The engine of one attention rank of a case. UnsupportedCombination for what is not simulated."""
-    if case.draft is not None:
-        raise UnsupportedCombination("speculative decoding is not simulated", "`llmsizer estimate` answers its mean times")
+    """The engine of one attention rank of a case."""
+    yields = yields_of(case.draft)
     block = max(1, int(plain(case.block_size)))
     slots = float(plain(memory.kv_slots)) / int(plain(case.parallel.data_parallel_size))
     sequences = int(plain(case.max_num_seqs))
@@ -57,12 +72,13 @@ def engine_spec(case: Case, memory: MemoryEstimate) -> EngineSpec:
         kv_blocks=max(1, int(slots // block)),
         front_end_seconds=front_end_of(case, memory),
         block_size=block,
-        max_num_seqs=min(sequences, tokens) if case.batching == IN_FLIGHT else sequences,
+        max_num_seqs=min(sequences, tokens // len(yields)) if case.batching == IN_FLIGHT else sequences,
         max_num_batched_tokens=tokens,
         policy=case.batching,
         batch_window_seconds=float(case.batch_window_seconds),
         chunked_prefill=bool(case.engine.chunked_prefill),
         reserve_tokens=length if case.engine.admission == "reserve" else 0,
+        yields=yields,
     )
 
 

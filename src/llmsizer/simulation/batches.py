@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from heapq import heappop
 from typing import TYPE_CHECKING
 
 from llmsizer.simulation.replica import Replica
 from llmsizer.simulation.requests import Request
 from llmsizer.simulation.spec import DYNAMIC
+from llmsizer.simulation.yields import StepCounter
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +21,11 @@ class BatchReplica(Replica):
     steps as the longest; first tokens come with the prompts' step, and all requests end with the batch."""
 
     batch: tuple[Request, ...] = ()
+
+    @cached_property
+    def counter(self) -> StepCounter:
+        """Draws the steps of answers."""
+        return StepCounter(self.spec.yields, self.index)
 
     def plan(self, now: float) -> float | None:
         """Forms a batch; if a dynamic one still waits to fill, returns when its window ends."""
@@ -52,7 +59,7 @@ class BatchReplica(Replica):
 
         size = len(self.batch)
         prompt = max(request.input_tokens for request in self.batch)
-        steps = max(request.output_tokens for request in self.batch) - 1
+        steps = max(self.counter.steps(request.output_tokens - 1) for request in self.batch)
         first = now + self._prompt_seconds(prompt, size)
         times = self._decode_times(size, prompt, steps)
         ends = first + np.cumsum(times)
@@ -76,7 +83,7 @@ class BatchReplica(Replica):
         times = np.empty(steps)
         done = 0
         while done < steps:
-            first, growth, most = self.clock.decode_run(size, prompt + done)
+            first, growth, most = self.clock.decode_run(size, prompt + done * self.spec.tokens_per_step)
             count = min(most, steps - done)
             times[done : done + count] = first + growth * np.arange(count)
             done += count
@@ -89,7 +96,7 @@ class BatchReplica(Replica):
         # a batch holds room for its longest prompt and answer from the start
         used = min(size * self.spec.blocks_of(max(prompt + times.size, self.spec.reserve_tokens)), self.pool.capacity)
         self.record.interval(now, first, size, 0, waiting, used, size)
-        answers = np.sort([request.output_tokens - 1 for request in self.batch])
+        answers = np.sort([min(request.output_tokens - 1, times.size) for request in self.batch])
         done, start = 0, first
         for place, answer in enumerate(answers.tolist()):
             if answer > done:

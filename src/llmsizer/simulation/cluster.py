@@ -35,7 +35,7 @@ class Cluster:
 
     def add(self, spec: EngineSpec, count: int, exact: bool) -> list[Replica]:
         """Adds like replicas; they share one table of step times."""
-        clock = StepClock(spec.steps, exact)
+        clock = StepClock(spec.steps, exact, spec.tokens_per_step)
         kind = BatchReplica if spec.batchwise else IterationReplica
         made: list[Replica] = [kind(len(self.replicas) + place, spec, clock, self.answered) for place in range(count)]
         self.replicas += made

@@ -65,6 +65,7 @@ class Request:
         "ready",
         "replica",
         "result_cached",
+        "room",
         "sent",
         "session",
         "shared_blocks",
@@ -85,7 +86,7 @@ class Request:
         self.last_emit = 0.0
         self.order = 0
         self.target, self.computed, self.granted, self.emitted = input_tokens, 0, 0, 0
-        self.base, self.finish_step = 0, -1
+        self.base, self.room, self.finish_step = 0.0, 0, -1
         self.ready = False
         self.held: list[Segment] = []
         self.owned: list[tuple[Segment, int]] = []

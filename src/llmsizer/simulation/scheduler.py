@@ -279,19 +279,19 @@ class IterationReplica(Replica):
         self._ends_pushed += 1
         heappush(self._ends, (request.finish_step, self._ends_pushed, request))
 
-    def _leave(self, request: Request) -> tuple[int, int]:
-        """A sequence no longer decodes; returns its tokens in the cache, and the blocks that hold them."""
+    def _leave(self, request: Request, grown: bool = False) -> tuple[int, int]:
+        """A sequence no longer decodes; returns its tokens in the cache and the blocks that it holds."""
         tokens = min(int(request.base + self.step * self._per_step), request.input_tokens + request.output_tokens - 1)
         self.decoding -= 1
         self.context_sum -= request.base + self.step * self._per_step
         steps = self.spec.steps_per_block
-        blocks = -(-(request.room + self.step) // steps)
+        blocks = -(-(request.room + self.step + grown) // steps)
         if not self.spec.reserve_tokens:
             self._residues[request.room % steps] -= 1
         left = (request.finish_step - self.step) * self._per_step
         request.emitted = max(min(request.output_tokens - round(left), request.output_tokens - 1), 1)
         request.finish_step = -1
-        return tokens, blocks if not self.spec.reserve_tokens else self._held(tokens)
+        return tokens, self._held(tokens) if self.spec.reserve_tokens else blocks
 
     def _preempt(self, request: Request, grown: bool) -> None:
         """Takes a sequence's blocks away; ``grown``: the block of its next token was taken already."""
@@ -308,14 +308,14 @@ class IterationReplica(Replica):
         self._push(request)
 
     def _stop_decoding(self, request: Request, grown: bool) -> None:
-        tokens = self._leave(request)
+        tokens, blocks = self._leave(request, grown)
         if request in self._fresh:
             self._fresh.remove(request)
         else:
             request.last_emit = self._last_emit
         if grown:
             self._batch -= 1
-        self.pool.release(request, self._held(tokens + 1 if grown else tokens))
+        self.pool.release(request, blocks)
         if self.spec.preemption == SWAP:
             request.ready = True
             self._extra += self._held(tokens) * self.spec.swap_seconds_per_block
@@ -335,7 +335,7 @@ class IterationReplica(Replica):
         self.record.steps += steps
         if batch:
             self._decoded(batch, steps, now)
-        emitted = batch * steps + self._prompts_done(now)
+        emitted = round(batch * steps * self._per_step) + self._prompts_done(now)
         used = self.pool.used
         while self._ends and (self._ends[0][0] <= self.step or self._ends[0][2].finish_step != self._ends[0][0]):
             _, _, request = heappop(self._ends)
@@ -352,7 +352,7 @@ class IterationReplica(Replica):
         self.record.gap(now, self._first + self._growth, self._growth, steps - 1, batch)
         self._fresh.clear()
         self.step += steps
-        self.context_sum += batch * steps
+        self.context_sum += batch * steps * self._per_step
         self._last_emit = now
 
     def _prompts_done(self, now: float) -> int:
@@ -392,8 +392,8 @@ class IterationReplica(Replica):
         self.pool.release(request, self._held(request.target), request.target)
 
     def _finish(self, request: Request, now: float) -> None:
-        tokens = self._leave(request)
+        tokens, blocks = self._leave(request)
         request.emitted = request.output_tokens
         del self.running[request]
-        self.pool.release(request, self._held(tokens), tokens)
+        self.pool.release(request, blocks, tokens)
         self._end(request, now)

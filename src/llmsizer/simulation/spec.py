@@ -107,6 +107,8 @@ class EngineSpec:
     def check_fits(self, input_tokens: int, output_tokens: int) -> None:
         """Raises InvalidQuestion for a request that could never run."""
         most = max(self.blocks_of(input_tokens + output_tokens - 1), self.blocks_of(self.reserve_tokens))
+        if self.query_tokens > 1:  # guesses may all fail
+            most = max(most, self.blocks_of(input_tokens) + -(-output_tokens // self.steps_per_block))
         if most > self.kv_blocks:
             raise InvalidQuestion(
                 f"a request of {input_tokens:,} + {output_tokens:,} tokens needs {most:,} KV blocks of {self.block_size},"

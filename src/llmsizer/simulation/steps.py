@@ -44,11 +44,11 @@ def _segment(context: float) -> tuple[int, int]:
 class StepClock:
     """Step times for one run: asked at table points and linear in the context between them.
 
-    With ``exact`` every step is asked for by itself.
+    With ``exact`` every step is asked for by itself. ``growth``: tokens that a step adds to each context.
     """
 
-    def __init__(self, steps: StepTimes, exact: bool = False) -> None:
-        self.steps, self.exact = steps, exact
+    def __init__(self, steps: StepTimes, exact: bool = False, growth: float = 1.0) -> None:
+        self.steps, self.exact, self.growth = steps, exact, growth
         self._nodes: dict[tuple[float, ...], float] = {}
         self._lines: dict[tuple[float, ...], tuple[float, float]] = {}
         self._seen: dict[tuple[float, ...], float] = {}
@@ -60,7 +60,7 @@ class StepClock:
             return self.steps.seconds(batch, context, 0.0, 0.0, 0.0), 0.0, 1
         low, high = _segment(context)
         first, slope = self._line((batch, 0, 0.0, 0), low, high)
-        return first + slope * (context - low), slope, int(high - context) + 1
+        return first + slope * (context - low), slope * self.growth, int((high - context) / self.growth) + 1
 
     def mixed(self, batch: int, context: float, tokens: float, cached: float, sequences: float) -> float:
         """Seconds of a step with prompt tokens in it."""

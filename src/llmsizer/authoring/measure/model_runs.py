@@ -55,7 +55,8 @@ def model_run(device: TorchDevice, whole: Model, layers: int, dtype: str, loads:
     decoder = Decoder(device, model, dtype)
     found: Row = {
         "model": whole.id, "dtype": dtype, "layers": layers, "layers_of_model": int(plain(whole.num_hidden_layers)),
-        "weights_bytes": decoder.weights.bytes(), "rounds": patience.rounds, "memory": [], "prefill": [], "decode": [], "skipped": [],
+        "weights_bytes": decoder.weights.bytes(), "rounds": patience.rounds,
+        "memory": [], "prefill": [], "decode": [], "skipped": [],
     }  # fmt: skip
     for number in range(patience.rounds):
         for part, facts, work in _runs(decoder, loads):

@@ -26,7 +26,7 @@ def device_entry(record: Mapping[str, Any], name: str | None, catalog: Catalog) 
     alike = _of_capability(environment.get("compute_capability"), catalog)
     is_cuda, memory = environment["kind"] == "cuda", float(environment["memory_bytes"])
     entry: dict[str, Any] = {
-        "name": environment["device"] + ("" if is_cuda else f", {environment['threads']} thread{'s' if environment['threads'] > 1 else ''}"),
+        "name": environment["device"] + ("" if is_cuda else _threads(int(environment["threads"]))),
         "vendor": _vendor(environment),
         "architecture": "cpu" if not is_cuda else alike.architecture if alike else "unknown",
         "memory_type": alike.memory_type if alike else "DDR" if not is_cuda else "unknown",
@@ -42,6 +42,10 @@ def device_entry(record: Mapping[str, Any], name: str | None, catalog: Catalog) 
         entry["compute_capability"] = str(environment["compute_capability"])
     entry |= {"notes": NOTE, "source": SOURCE}
     return name or _slug(entry["name"]), entry
+
+
+def _threads(count: int) -> str:
+    return f", {count} thread{'s' if count > 1 else ''}"
 
 
 def best_rate(rows: Sequence[Mapping[str, Any]], dtype: str) -> float:

@@ -1,0 +1,59 @@
+"""Several plans that are read together: the workloads of a plan file in each of its scenarios."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from llmsizer.planner.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The plan of one workload in one scenario; both names are empty for a plan of the command line."""
+
+    scenario: str
+    workload: str
+    plan: Plan
+
+    @property
+    def name(self) -> str:
+        """Scenario and workload, as far as they have names."""
+        return ": ".join(part for part in (self.scenario, self.workload) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """The answers of a plan file in its order, scenario by scenario."""
+
+    title: str
+    description: str
+    answers: tuple[Answer, ...]
+
+    @property
+    def scenarios(self) -> dict[str, list[Answer]]:
+        """The answers of every scenario."""
+        found: dict[str, list[Answer]] = {}
+        for answer in self.answers:
+            found.setdefault(answer.scenario, []).append(answer)
+        return found
+
+    @property
+    def meets_targets(self) -> bool:
+        """Whether every workload has a deployment in every scenario."""
+        return all(answer.plan.picks for answer in self.answers)
+
+    def usd_per_hour(self, scenario: str) -> float | None:
+        """What the best picks of a scenario cost together; None where a workload has none."""
+        bests = [answer.plan.best for answer in self.scenarios[scenario]]
+        return sum(best.usd_per_hour for best in bests if best is not None) if None not in bests else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plans as plain data."""
+        return {
+            "title": self.title, "description": self.description, "meets_targets": self.meets_targets,
+            "scenarios": [{"scenario": name, "usd_per_hour": self.usd_per_hour(name)} for name in self.scenarios],
+            "plans": [
+                {"scenario": each.scenario, "workload": each.workload, **each.plan.to_dict()} for each in self.answers
+            ],
+        }  # fmt: skip
