@@ -126,6 +126,9 @@ def simulate(
     trace: Any = None,
     targets: Any = None,
     exact: bool = False,
+    prefill_replicas: int = 0,
+    decode_replicas: int = 0,
+    engine_settings: Any = None,
     **words: Any,
 ) -> SimulationResult:
     """Runs the traffic of a question through the engine step by step, seeded and reproducible.
@@ -134,7 +137,10 @@ def simulate(
     (uniform), ``"lognormal:1024:0.5"`` (mean, variation) or a ``Lengths``. ``request_rate`` gives an open
     loop with gaps of ``variation`` (1: Poisson), ``concurrency`` a closed loop whose users pause
     once for up to ``scatter_seconds``, ``trace`` a ``Trace`` (``llmsizer.catalog.traces.read_trace``). ``targets``: a
-    ``Targets`` for goodput. Raises LlmsizerError for a mistake, or where the deployment does not fit.
+    ``Targets`` for goodput. ``prefill_replicas`` and ``decode_replicas``: two pools instead of ``replicas``.
+    ``engine_settings``: fields of ``llmsizer.simulation.EngineSpec``, such as ``{"prefix_caching": False}``.
+    ``workload``, a ``Traffic``, stands for lengths and load. Raises LlmsizerError for a mistake, or where the
+    deployment does not fit.
     """
     from llmsizer.question.words import Words
     from llmsizer.simulation.asked import Asked, simulate_question
@@ -143,6 +149,7 @@ def simulate(
     asked = Asked(
         num_prompts=num_prompts, replicas=replicas, routing=routing, seed=seed, variation=variation,
         scatter_seconds=scatter_seconds, trace=trace, targets=targets, exact=exact,
+        prefill_replicas=prefill_replicas, decode_replicas=decode_replicas, engine=engine_settings or {},
     )  # fmt: skip
     return simulate_question(Words(model=model, hardware=hardware, **words), asked, _catalog_of(catalog))[0]
 

@@ -71,6 +71,7 @@ def _resolve(engine: str, version: str, core: str, accelerator: Accelerator) -> 
         schemes=tuple(entry["schemes"]), cache_formats=tuple(entry["cache_formats"]),
         attention_kinds=tuple(entry["attention_kinds"]), vendors=tuple(entry["vendors"]),
         offload=tuple(entry.get("offload", ())), host=str(entry.get("host", "")),
+        cache_optional=bool(entry.get("cache_optional", False)),
         scheme_needs=tuple(_need(each, document["sources"]) for each in entry.get("scheme_needs", ())),
         flags=entry["flags"], notes=entry.get("notes", ""),
         provenance=Provenance(Source(default["title"], str(default.get("date", "")), default.get("tier", "specified")), found),

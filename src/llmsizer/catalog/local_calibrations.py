@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from llmsizer.catalog.calibrations import FAMILIES, ideal_parameters
+from llmsizer.catalog.calibrations import FAMILIES, SHARED, ideal_parameters
 from llmsizer.catalog.package_data import package_data
 from llmsizer.core.errors import CatalogError, nearest
 from llmsizer.core.explain import Provenance, Source
@@ -91,11 +91,18 @@ def _is_for(row: Mapping[str, Any], device: str, engine: str) -> bool:
     return bool(row["device"] == device and row["engine"] == engine)
 
 
+def has_own_kernels(engine: str) -> bool:
+    """Whether an engine brings kernels of its own, of which those that torch calls tell nothing."""
+    curves = (curve for name in SHARED for curve in package_data(f"calibrations/{name}.yaml")["curves"])
+    return any(curve.get("own_kernels") and curve.get("backend") == engine for curve in curves)
+
+
 def _curve(local: LocalCalibration, device: str, engine: str, family: str, format_: str) -> Curve | None:
     """The file's curve of a family on a device, an engine's own first, in a format or one that resembles it."""
     resembling = package_data("number_formats.yaml")["kernel_resembles"].get(format_, ())
     mine = [row for row in local.curves if row["device"] == device and row["family"] == family]
-    mine = [row for row in mine if row.get("engine") in (None, engine)]
+    engines = (engine,) if has_own_kernels(engine) else (None, engine)
+    mine = [row for row in mine if row.get("engine") in engines]
     for name in (format_, *resembling):
         for row in sorted(mine, key=lambda row: row.get("engine") is None):
             if row["format"] == name:

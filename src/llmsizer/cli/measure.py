@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,11 +51,12 @@ OPTIONS: dict[str, tuple[Any, Any, Any]] = {
     "contexts": _list("--contexts", "Contexts of decode steps, e.g. 128,4096."),
     "minutes": _number("--minutes", "Stop after so many minutes, with what there is (default 25).", "25"),
     "repeats": _number("--repeats", "Repetitions of each measurement (default 9).", "9"),
-    "rounds": _number("--rounds", "Measure models so often; of each figure the quietest round counts (default 1).", "1"),
+    "rounds": _number("--rounds", "Measure all so often; of each figure the quietest round counts (default 1).", "1"),
     "no_ceilings": (bool, False, option("--no-ceilings", text="Leave copies, products and attention kernels out.")),
     "role": (str | None, "validate", option("--role", text="What the record is for: validate (default), or fit.")),
     "llama_cpp": (str | None, None, option("--llama-cpp", text="Measure llama.cpp: where llama-bench is.", metavar="FOLDER")),
     "formats": (list[str] | None, None, _several("--quantization", "-q", text="With --llama-cpp: GGUF formats.")),
+    "options": (str | None, None, option("--bench-options", text="Options for llama-bench, in quotes.", metavar="OPTIONS")),
     "output": (str | None, None, option("--output", "-o", text="Write the record into this file.", metavar="FILE")),
     "calibration": (str | None, "auto", option("--calibration", text="auto, ideal, or a file of llmsizer fit.")),
 }  # fmt: skip
@@ -127,9 +129,17 @@ def _llama_cpp(given: Mapping[str, Any], nouns: Catalog) -> dict[str, Any]:
     loads = {name: value for name, value in given["loads"].items() if name != "batches"}
     plan = LlamaCppPlan(
         folder=Path(given["llama_cpp"]), models=tuple(given["models"]), schemes=tuple(given["formats"]), role=given["role"],
-        repeats=given["repeats"], hardware=given["hardware"], threads=given["threads"], **loads,
+        repeats=given["repeats"], hardware=given["hardware"], threads=given["threads"],
+        options=_options(given.get("options", "")), **loads,
     )  # fmt: skip
     return measure_llama_cpp(plan, nouns, given["output"])
+
+
+def _options(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise InvalidQuestion(f"--bench-options: {error}: '{text[:40]}'") from error
 
 
 def _print(record: dict[str, Any], nouns: Catalog, calibration: str, form: str, output: str | None) -> None:

@@ -48,11 +48,16 @@ QUESTION: dict[str, tuple[Any, Any, Any]] = {
     "gpu_memory_utilization": (str | None, None, _number("--gpu-memory-utilization", text="The engine's own memory fraction.")),
     "block_size": (str | None, None, _number("--block-size", text="Tokens in a cache block.")),
     "enforce_eager": (bool, False, option("--enforce-eager", text="No CUDA graphs.")),
+    "use_cache": (bool, True, option("--kv-cache/--no-kv-cache", text="Whether keys and values are kept, or recomputed for every token.")),
     "flash_attention": (bool | None, None, option("--flash-attention/--no-flash-attention", text="Whether attention scores stay off memory.")),
-    "input_tokens": (str | None, None, _number("--input-tokens", "--isl", text="Tokens of a prompt (default 1024).")),
-    "output_tokens": (str | None, None, _number("--output-tokens", "--osl", text="Tokens of an answer (default 256).")),
+    "input_tokens": (str | None, None, _number("--input-tokens", "--isl", text="Tokens of a prompt (1024): a number, 800..1000, lognormal:1024:0.5, or a .csv file of lengths.")),
+    "output_tokens": (str | None, None, _number("--output-tokens", "--osl", text="Tokens of an answer (256), in the same forms.")),
     "concurrency": (str | None, None, option("--concurrency", "-c", text="Requests at once, or max.")),
     "request_rate": (str | None, None, _number("--request-rate", "--rate", text="Requests per second, instead of a number in flight.")),
+    "workload": (list[str] | None, None, option("--class", text="A class of requests, e.g. chat:share=0.7,isl=800..1000,osl=200; may be given more than once.", metavar="CLASS")),
+    "think_seconds": (str | None, None, option("--think", text="Mean pause of a user between an answer and the next request, e.g. 2s.", metavar="TIME")),
+    "batch_window_seconds": (str | None, None, option("--batch-window", text="How long a dynamic batch waits to fill, e.g. 50ms.", metavar="TIME")),
+    "num_prompts": (str | None, None, _number("--num-prompts", text="Requests of a run that starts with all users at once (default: a steady state; simulate: 1000).")),
     "prefix_cache_hit_rate": (str | None, None, _number("--prefix-cache-hit-rate", text="Share of prompt tokens found in the cache.")),
     "batching": (str | None, None, option("--batching", text="static, dynamic, continuous or in-flight (default: the engine's own).")),
     "price": (str | None, None, option("--price", text="A price id, a provider, '2.50 USD/h' a device, or owned (default: the median provider).")),
@@ -143,8 +148,25 @@ def read_offload(text: str | None) -> dict[str, Any] | None:
     return found
 
 
-COMPOSITE: dict[str, Callable[[str | None], Any]] = {
-    "speculative": read_speculative, "adapters": read_adapters, "offload": read_offload,
+def read_time(text: str | None) -> float | None:
+    """``2s`` in seconds."""
+    from llmsizer.core.quantities import parse_quantity
+
+    return None if text is None else float(parse_quantity(text, "second"))
+
+
+def read_classes(texts: list[str] | None) -> Any:
+    """``chat:share=0.7,isl=800..1000`` and others as a mix of classes."""
+    if not texts:
+        return None
+    from llmsizer.question.classes import mix_of
+
+    return mix_of(texts)
+
+
+COMPOSITE: dict[str, Callable[[Any], Any]] = {
+    "speculative": read_speculative, "adapters": read_adapters, "offload": read_offload, "workload": read_classes,
+    "think_seconds": read_time, "batch_window_seconds": read_time,
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llmsizer.core.explain import formula
+from llmsizer.core.numerics import sqrt
 from llmsizer.core.quantities import Count, Fraction, PerSecond, Seconds
 
 
@@ -64,6 +65,16 @@ def handed_first_token_seconds(front_end: Seconds, wait: Seconds, step: Seconds,
     0.16
     """
     return front_end + wait + step + transfer
+
+
+@formula(reference="Sakasegawa 1977: the wait at one of c replicas, requests going to the least loaded")
+def pool_wait_seconds(wait: Seconds, load: Fraction, replicas: Count) -> Seconds:
+    """Wait in a pool, from the wait at one replica that had its share of the requests to itself.
+
+    >>> round(pool_wait_seconds(0.1, 0.5, 1), 3)
+    0.1
+    """
+    return wait * load ** (sqrt(2 * (replicas + 1)) - 2) / replicas
 
 
 @formula(reference="a cache that arrives while a step runs waits for its end, then decodes")

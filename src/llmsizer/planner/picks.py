@@ -38,10 +38,15 @@ class Margin:
     simulated: float | None = None
 
     @property
+    def room(self) -> float:
+        """The share of the limit that the worse of both leaves; negative where it is missed."""
+        worst = max(self.estimated, self.simulated if self.simulated is not None else 0.0)
+        return 1.0 - worst / self.target.limit_seconds
+
+    @property
     def is_met(self) -> bool:
         """Whether estimate and simulation both keep it."""
-        worst = max(self.estimated, self.simulated if self.simulated is not None else 0.0)
-        return worst <= self.target.limit_seconds * (1 + 1e-9)
+        return self.room >= -1e-9
 
     def to_dict(self) -> dict[str, Any]:
         """The margin as plain data."""

@@ -25,7 +25,8 @@ def _read_by(reader: Callable[[Any], Any], schema: dict[str, Any]) -> Any:
             if value is not None:
                 reader(value)
         except LlmsizerError as error:
-            text = f"{error.message}. {error.hint}" if error.hint else error.message
+            message = error.message.removeprefix("targets: ").removeprefix("demand: ")
+            text = f"{message}. {error.hint}" if error.hint else message
             raise PydanticCustomError("unit", "{text}", {"text": text}) from error
         return value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from llmsizer.catalog.engines import engine_names
 from llmsizer.catalog.entries import worded
 from llmsizer.catalog.formats import cache_format, quantization_scheme
 from llmsizer.catalog.paths import is_model_path
+from llmsizer.catalog.prices import offers
 from llmsizer.core.errors import InvalidQuestion, LlmsizerError, UnknownName
 from llmsizer.core.yaml import Document, KeyPath, load_file
 from llmsizer.planner.ask import question_of
@@ -19,7 +21,7 @@ from llmsizer.planner.plan import plan_question
 from llmsizer.planner.plan_fields import share
 from llmsizer.planner.planning import Answer, Planning
 from llmsizer.planner.question import ANY, PlanQuestion
-from llmsizer.planner.scenarios import DEMANDS, Place, laid_over, words_of
+from llmsizer.planner.scenarios import DEMANDS, PLACES, Place, laid_over, words_of
 from llmsizer.planner.traces import demand_and_lengths
 from llmsizer.question.lengths import lengths_of
 
@@ -97,7 +99,23 @@ def _checked(document: Document) -> dict[str, Any]:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where: KeyPath = tuple(part for part in first["loc"] if part != "[key]")
-        raise worded(first, where, document, (), _fields_at(where[:-1])) from None
+        section = _section_of(str(where[-1]))
+        if first["type"] == "extra_forbidden" and section:
+            raise document.error("not a known field here", where, f"It belongs under `{section}:`.") from None
+        raise worded(first, _deeper(first, where, document), document, (), _fields_at(where[:-1])) from None
+
+
+def _deeper(error: Any, where: KeyPath, document: Document) -> KeyPath:
+    """The path of the target that a message about all of them names."""
+    named = re.match(r"'?(\w+)'?[: ]", error["msg"])
+    path = (*where, named[1]) if named else where
+    return path if where[-1:] == ("targets",) and path in document.lines else where
+
+
+def _section_of(field: str) -> str:
+    """The section that has a field; empty where none or several have it."""
+    found = [section for section, known in PLACES.values() if known == field]
+    return found[0] if len(found) == 1 else ""
 
 
 def _fields_at(path: KeyPath) -> list[str]:
@@ -113,6 +131,8 @@ def _fields_at(path: KeyPath) -> list[str]:
 
 def _asked(sections: Mapping[str, Any], place: Place, catalog: Catalog) -> Asked:
     words = words_of(sections, place.workload)
+    if "model" not in words:
+        raise place.document.error("model is missing", place.path("model"), "for example: model: llama-3.1-8b")
     given = [name for name in DEMANDS if name in words]
     if len(given) != 1:
         message = f"{given[0]} and {given[1]} exclude each other" if given else "the demand is missing"
@@ -132,12 +152,10 @@ def _asked(sections: Mapping[str, Any], place: Place, catalog: Catalog) -> Asked
 
 
 def _model(name: str, catalog: Catalog, _: Path) -> str:
-    if is_model_path(name):
-        raise InvalidQuestion(
-            "a plan file names models of the catalog, not files",
-            "Import it (`llmsizer import`) and lay it over with --catalog.",
-        )
-    catalog.model(name)
+    """A name of the catalog; a path is none, even where a file has that name."""
+    if is_model_path(name) or catalog.model_id(name) is None:
+        hint = "A model's own file is imported first (`llmsizer import`) and laid over with --catalog."
+        raise UnknownName("model", name, catalog.all_model_names(), hint)
     return name
 
 
@@ -179,6 +197,12 @@ def _engine(name: str, _: Catalog) -> None:
         raise UnknownName("engine", name, engine_names())
 
 
+def _region(name: str, catalog: Catalog) -> None:
+    known = dict.fromkeys(rate.region for offer in offers(catalog).values() for rate in offer.rates if rate.region)
+    if name.lower() not in {each.lower() for each in known}:
+        raise UnknownName("region", name, known)
+
+
 _READERS: dict[str, Callable[[Any, Catalog, Path], Any]] = {
     "model": _model,
     "trace": lambda given, _, folder: _inside(given, folder),
@@ -188,5 +212,6 @@ _READERS: dict[str, Callable[[Any, Catalog, Path], Any]] = {
     "formats": _each(lambda name, _: quantization_scheme(name)),
     "cache_formats": _each(lambda name, _: [cache_format(part) for part in name.split("/")]),
     "engines": _each(_engine),
+    "regions": _each(_region),
     **{name: lambda given, *_: share(given) for name in SHARES},
 }

@@ -88,15 +88,23 @@ class Place:
         name, message = (word, error.message) if word else _word_and_message(error)
         path = self.path(name) if name else self.path(self.workload)
         if isinstance(error, UnknownName):
-            path = self._element(path, error.name)
+            path = self._where_named(path, error.name)
         return self.document.error(message, path, error.hint)
 
-    def _element(self, path: KeyPath, name: str) -> KeyPath:
-        """The entry of a list that holds a name; the list's own path where none does."""
-        found = self.document.data
-        for part in path:
-            found = found[part]
-        return (*path, found.index(name)) if isinstance(found, list) and name in found else path
+    def _where_named(self, path: KeyPath, name: str) -> KeyPath:
+        """The path of a name that is written at a path or below, or else anywhere in the workload."""
+        workload = ("workloads", self.workload)
+        for start in (path, ("scenarios", self.scenario, *workload), workload):
+            for each in self.document.lines:
+                if each[: len(start)] == start and _at(self.document.data, each) == name:
+                    return each
+        return path
+
+
+def _at(data: Any, path: KeyPath) -> Any:
+    for part in path:
+        data = data[part]
+    return data
 
 
 def _word_and_message(error: LlmsizerError) -> tuple[str, str]:

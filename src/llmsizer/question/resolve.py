@@ -64,7 +64,7 @@ def resolve(words: Words, catalog: Catalog) -> Resolved:
     case = Case(
         model=model, accelerator=accelerator, machine=machine, engine=engine, scheme=scheme, native=number_formats()[dtype],
         cache_format=keys, value_format=values, parallel=parallel, workload=workload, dtype=dtype,
-        enforce_eager=bool(words.enforce_eager), request_rate=rate_of(words),
+        enforce_eager=bool(words.enforce_eager), use_cache=_cache_kept(words, engine), request_rate=rate_of(words),
         num_prompts=prompts_of(words), think_seconds=seconds_of(words, "think_seconds"),
         batch_window_seconds=seconds_of(words, "batch_window_seconds"), batching=batching_of(words, engine),
         expert_skew=checked_fraction("expert_skew", words.expert_skew, most=100.0),
@@ -229,6 +229,13 @@ def rate_of(words: Words) -> float | None:
     if words.request_rate is None:
         return None
     return checked_fraction("request_rate", words.request_rate, least=1e-9, most=1e6)
+
+
+def _cache_kept(words: Words, engine: EngineProfile) -> bool:
+    if not words.use_cache and not engine.cache_optional:
+        hint = "engines that need not: transformers, torch"
+        raise UnsupportedCombination(f"--no-kv-cache: {engine.title} always keeps a KV cache", hint)
+    return bool(words.use_cache)
 
 
 def _flash(words: Words, engine: EngineProfile) -> bool:

@@ -11,45 +11,65 @@ from llmsizer.question.words import LARGEST_LENGTH, Words, checked_fraction, che
 from llmsizer.schema.deployment import Workload
 from llmsizer.schema.lengths import Fixed
 from llmsizer.schema.model import Model
-from llmsizer.schema.moments import moments, spread_of
-from llmsizer.schema.workload import ClosedLoop, HitRate, OpenLoop, RequestClass, Traffic
+from llmsizer.schema.moments import class_moments, moments, spread_of
+from llmsizer.schema.workload import ClosedLoop, Conversation, HitRate, Mix, OpenLoop, PrefixGroups, RequestClass, Traffic
 
 DEFAULT_INPUT, DEFAULT_OUTPUT = 1024, 256
-# What a Traffic says itself.
-SAID_BY_TRAFFIC = ("input_tokens", "output_tokens", "concurrency", "request_rate")
+# What classes say of lengths, and what a whole Traffic says of the load besides.
+LENGTH_WORDS = ("input_tokens", "output_tokens")
+LOAD_WORDS = ("concurrency", "request_rate")
 
 
 def with_traffic(words: Words) -> Words:
-    """The words with the load of their ``workload``, where they have one."""
-    traffic = words.workload
-    if traffic is None:
+    """The words with the traffic of their ``workload``: a ``Traffic``, or a ``Mix`` under the words' own load."""
+    given = words.workload
+    if given is None:
         return words
-    if not isinstance(traffic, Traffic):
-        raise InvalidQuestion(f"workload: expected a Traffic, got {traffic!r:.40}")
-    given = [name for name in SAID_BY_TRAFFIC if getattr(words, name) is not None]
-    if given:
-        raise InvalidQuestion(f"workload and {given[0]}: the workload says it already", f"leave {given[0]} out")
-    return replace(words, prefix_cache_hit_rate=words.prefix_cache_hit_rate or hit_rate_of(traffic), **_load(traffic))
+    whole = isinstance(given, Traffic)
+    if not whole and not isinstance(given, Mix):
+        raise InvalidQuestion(f"workload: expected a Traffic or a Mix of classes, got {given!r:.40}")
+    twice = [name for name in (*LENGTH_WORDS, *(LOAD_WORDS if whole else ())) if getattr(words, name) is not None]
+    if twice:
+        raise InvalidQuestion(f"workload and {twice[0]}: the workload says it already", f"leave {twice[0]} out")
+    traffic = given if whole else Traffic(arrivals=ClosedLoop(concurrency=1), classes=given.classes)
+    hits = words.prefix_cache_hit_rate or hit_rate_of(traffic)
+    return replace(words, workload=traffic, prefix_cache_hit_rate=hits, **(_load(traffic) if whole else {}))
 
 
 def _load(traffic: Traffic) -> dict[str, Any]:
-    arrivals = traffic.arrivals
+    """Requests answered from stored results never reach the engine."""
+    arrivals, reach = traffic.arrivals, 1 - traffic.result_cache_hit_rate
     if isinstance(arrivals, ClosedLoop):
         return {"concurrency": arrivals.concurrency, "think_seconds": float(arrivals.think_seconds)}
     if isinstance(arrivals, OpenLoop):
-        return {"request_rate": arrivals.requests_per_second * (1 - traffic.result_cache_hit_rate),
-                "concurrency": arrivals.max_concurrency}  # fmt: skip
-    assert traffic.trace is not None
-    rate = traffic.trace.requests_per_second * arrivals.speed * (1 - traffic.result_cache_hit_rate)
-    return {"request_rate": rate, "concurrency": arrivals.max_concurrency}
+        rate = arrivals.requests_per_second
+    else:
+        assert traffic.trace is not None
+        rate = traffic.trace.requests_per_second * arrivals.speed
+    return {"request_rate": rate * reach, "concurrency": arrivals.max_concurrency}
 
 
 def hit_rate_of(traffic: Traffic) -> float:
-    """The share of the prompt tokens that classes say is found cached."""
-    means = [float(kind.input_tokens.mean()) for kind in traffic.classes]
-    rates = [float(kind.sharing.rate) if isinstance(kind.sharing, HitRate) else 0.0 for kind in traffic.classes]
-    tokens = [share * mean for share, mean in zip(traffic.shares(), means, strict=True)]
+    """The share of the prompt tokens that is found cached while every shared prefix stays in the cache."""
+    found = [class_moments(kind) for kind in traffic.classes]
+    turns = [float(kind.sharing.turns) if isinstance(kind.sharing, Conversation) else 1.0 for kind in traffic.classes]
+    tokens = [
+        share * count * float(moment.input_mean)
+        for share, count, moment in zip(traffic.shares(), turns, found, strict=True)
+    ]  # fmt: skip
+    rates = [_hits(kind, float(moment.input_mean)) for kind, moment in zip(traffic.classes, found, strict=True)]
     return sum(rate * each for rate, each in zip(rates, tokens, strict=True)) / sum(tokens)
+
+
+def _hits(kind: RequestClass, prompt: float) -> float:
+    sharing = kind.sharing
+    if isinstance(sharing, HitRate):
+        return float(sharing.rate)
+    if isinstance(sharing, PrefixGroups):
+        return min(float(sharing.tokens) / prompt, 1.0)
+    if isinstance(sharing, Conversation):
+        return 1.0 - float(kind.input_tokens.mean()) / prompt
+    return 0.0
 
 
 def workload_of(words: Words, model: Model) -> Workload:

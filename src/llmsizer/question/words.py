@@ -36,6 +36,7 @@ class Words:
     gpu_memory_utilization: float | None = None
     block_size: int | None = None
     enforce_eager: bool = False
+    use_cache: bool = True
     flash_attention: bool | None = None
     batching: str | None = None
     input_tokens: Any = None

@@ -12,15 +12,26 @@ from llmsizer.planner.plan import Plan
 from llmsizer.planner.question import PlanQuestion
 from llmsizer.report.tables import Table
 
-MOST_ALTERNATIVES = 12
+MOST_ALTERNATIVES = 8
+MOST_EFFECTS = 5
+MOST_REJECTED = 12
+NEAREST = "; nearest: "
 
 
 def plan_heading(question: PlanQuestion) -> str:
     """What was asked, in one line."""
     words = question.words
-    sizes = f"{words.input_tokens or 1024} tokens in and {words.output_tokens or 256} out"
+    sizes = f"{_tokens(words.input_tokens, 1024)} in and {_tokens(words.output_tokens, 256)} out"
+    cached = f", {words.prefix_cache_hit_rate:.0%} of the prompt cached" if words.prefix_cache_hit_rate else ""
     targets = ", ".join(str(target) for target in question.targets) or "no targets"
-    return f"{words.model}: {load_text(question)} of {sizes}; {targets}"
+    return f"{words.model}: {load_text(question)} of {sizes}{cached}; {targets}"
+
+
+def _tokens(given: Any, default: int) -> str:
+    """A length as it was asked for; of observed lengths their mean."""
+    if hasattr(given, "support"):
+        return f"a mean of {given.mean():,.0f} tokens"
+    return f"{default if given is None else given} tokens"
 
 
 def load_text(question: PlanQuestion) -> str:
@@ -32,22 +43,37 @@ def load_text(question: PlanQuestion) -> str:
     return f"{question.peak:,.4g} requests/s"
 
 
-def answer_lines(plan: Plan) -> list[str]:
-    """The best pick in some lines; where there is none, what comes nearest."""
-    if plan.best is None:
-        nearest = plan.nearest or ("no device holds the model within the choices",)
-        return ["Answer      nothing meets the targets", *(f"Nearest     {each}" for each in nearest)]
+def answer_rows(plan: Plan) -> list[tuple[str, str]]:
+    """The best pick as labels and texts; where there is none, what comes nearest."""
     best = plan.best
+    if best is None:
+        nearest = plan.nearest or ("no device holds the model within the choices",)
+        return [("Answer", "nothing meets the targets"), *(("Nearest", each) for each in nearest)]
     return [
-        f"Run         {deployment_text(best)}",
-        f"Cost        {cost_text(best)}",
-        *(f"Target      {margin_text(margin)}" for margin in best.margins),
-        f"Load        {room_text(best, plan.headroom)}",
-        f"Growth      {growth_text(best)}",
-        f"Loss        {loss_text(best)}",
-        f"Evidence    {evidence_text(best)}",
-        *(f"Note        {note}" for note in best.notes),
-    ]
+        ("Run", deployment_text(best)), ("Cost", cost_text(best)),
+        *(("Target", margin_text(margin)) for margin in best.margins),
+        ("Load", room_text(best, plan.headroom)), ("Growth", growth_text(best)), ("Loss", loss_text(best)),
+        ("Evidence", evidence_text(best)), *(("Note", note) for note in best.notes),
+    ]  # fmt: skip
+
+
+def answer_lines(plan: Plan) -> list[str]:
+    """The answer for a terminal."""
+    return [f"{label:12s}{text}" for label, text in answer_rows(plan)]
+
+
+def deployment_name(row: Mapping[str, Any]) -> str:
+    """A candidate in short: replicas × devices of each, device, formats."""
+    cache = "" if row["kv_cache_dtype"] == "auto" else f", {row['kv_cache_dtype']} cache"
+    quantization = "" if row["quantization"] == "auto" else f", {row['quantization']}"
+    return f"{row['replicas']}×{row['devices'] // row['replicas']} {row['hardware']}{quantization}{cache}"
+
+
+def pick_name(pick: Pick) -> str:
+    """A pick in short, as ``deployment_name``."""
+    words = {"quantization": pick.words.quantization or "auto", "kv_cache_dtype": pick.words.kv_cache_dtype}
+    hardware = pick.estimate.case.accelerator.id
+    return deployment_name({"replicas": pick.replicas, "devices": pick.devices, "hardware": hardware, **words})
 
 
 def deployment_text(pick: Pick) -> str:
@@ -91,8 +117,8 @@ def cost_text(pick: Pick) -> str:
 def margin_text(margin: Margin) -> str:
     """A target with what the closed form and the simulation say."""
     simulated = "" if margin.simulated is None else f", simulated {_time(margin.simulated)}"
-    verdict = "" if margin.is_met else " — missed"
-    return f"{margin.target}: {_time(margin.estimated)}{simulated}{verdict}"
+    verdict = f"{margin.room:.0%} to spare" if margin.is_met else "missed"
+    return f"{margin.target}: {_time(margin.estimated)}{simulated} ({verdict})"
 
 
 def room_text(pick: Pick, headroom: float) -> str:
@@ -133,15 +159,14 @@ def picks_table(plan: Plan) -> Table:
     """The picks, each asked again and simulated."""
     rows = [
         [
-            pick.estimate.case.accelerator.id, f"{pick.replicas}×{pick.estimate.case.parallel.devices}",
-            pick.estimate.case.scheme.id, f"{pick.usd_per_hour:,.2f}",
-            *(_times(margin) for margin in pick.margins), "yes" if pick.is_confirmed else "no", pick.estimate.evidence.tier,
+            pick_name(pick), f"{pick.usd_per_hour:,.2f}", *(_times(margin) for margin in pick.margins),
+            pick.estimate.evidence.tier + ("" if pick.is_confirmed else ", misses a target"),
         ]
         for pick in plan.picks
     ]  # fmt: skip
-    targets = [f"{target.title}, ms" for target in plan.question.targets]
-    headers = ["device", "replicas", "format", "USD/h", *targets, "confirmed", "evidence"]
-    return Table("Picks: the cheapest of each device (estimated / simulated)", headers, rows, right=(1, 3))
+    headers = ["replicas×devices", "USD/h", *(f"{target.title}, ms" for target in plan.question.targets), "evidence"]
+    title = "Picks: the cheapest of each device" + (" (times: estimated / simulated)" if plan.question.targets else "")
+    return Table(title, headers, rows, right=tuple(range(1, len(headers) - 1)))
 
 
 def _times(margin: Margin) -> str:
@@ -153,29 +178,38 @@ def rows_table(title: str, rows: Sequence[Mapping[str, Any]], most: int | None =
     """Candidates, cheapest first."""
     made = [
         [
-            row["hardware"], f"{row['replicas']}×{row['devices'] // row['replicas']}", row["quantization"],
-            row["kv_cache_dtype"],
-            f"{row['usd_per_hour']:,.2f}", f"{1e3 * row['ttft_seconds']:,.0f}", f"{1e3 * row['tpot_seconds']:.1f}",
-            f"{row['output_tokens_per_second_per_gpu']:,.0f}",
+            deployment_name(row), f"{row['usd_per_hour']:,.2f}", f"{1e3 * row['ttft_seconds']:,.0f}",
+            f"{1e3 * row['tpot_seconds']:.1f}", f"{row['output_tokens_per_second_per_gpu']:,.0f}",
         ]
         for row in rows[:most]
     ]  # fmt: skip
-    headers = ["device", "replicas", "format", "cache", "USD/h", "TTFT, ms", "TPOT, ms", "tokens/s/device"]
-    return Table(title, headers, made, right=(1, 4, 5, 6, 7))
+    headers = ["replicas×devices", "USD/h", "TTFT, ms", "TPOT, ms", "tokens/s/device"]
+    return Table(title, headers, made, right=(1, 2, 3, 4))
 
 
 def rejected_table(plan: Plan, most: int | None = None) -> Table:
-    """Devices that no plan uses; devices with the same reason share a line."""
-    groups: dict[str, list[str]] = {}
-    for each in plan.rejected:
-        groups.setdefault(each.reason, []).append(each.device)
-    rows = [[_names(devices), reason] for reason, devices in list(groups.items())[:most]]
+    """Devices that no plan uses, the nearest miss first; devices with the same reason share a line. With ``most``
+    so many lines, and of each device its nearest miss alone."""
+    rows = [[_names(devices), reason] for reason, devices in list(_by_reason(plan, most).items())[:most]]
     return Table("Not chosen", ["device", "reason"], rows)
 
 
-def sensitivity_table(plan: Plan) -> Table:
+def left_out(plan: Plan, most: int) -> int:
+    """How many devices a table of so many rejections leaves out."""
+    return sum(len(devices) for devices in list(_by_reason(plan, most).values())[most:])
+
+
+def _by_reason(plan: Plan, most: int | None) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for each in sorted(plan.rejected, key=lambda each: (each.miss is None, each.miss or 0.0)):
+        reason = each.reason if most is None else each.reason.rpartition(NEAREST)[2]
+        groups.setdefault(reason, []).append(each.device)
+    return groups
+
+
+def sensitivity_table(plan: Plan, most: int | None = None) -> Table:
     """What moves the best pick."""
-    rows = [[effect.input, _change(effect.lower), _change(effect.higher)] for effect in plan.sensitivity]
+    rows = [[effect.input, _change(effect.lower), _change(effect.higher)] for effect in plan.sensitivity[:most]]
     return Table("What a replica bears, with one input changed", ["input", "10 % lower", "10 % higher"], rows, right=(1, 2))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmsizer.core.errors import LlmsizerError
+from llmsizer.core.explain import plain
 from llmsizer.core.quantities import human
 from llmsizer.report.tables import Table, as_csv
 from llmsizer.simulation.result import HEADERS, SimulationResult, Spread, Summary
@@ -14,6 +15,9 @@ from llmsizer.simulation.result import HEADERS, SimulationResult, Spread, Summar
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from llmsizer.simulation.techniques import Gain
+    from llmsizer.sizing.pools import Pools
 
 LATENCIES = (
     ("TTFT", "ttft"),
@@ -88,6 +92,33 @@ def simulation_tables(result: SimulationResult) -> list[Table]:
     if len(result.class_names) > 1:
         tables.append(class_table(result))
     return tables
+
+
+def pool_table(pools: Pools) -> Table:
+    """The closed form of two pools."""
+    seconds = {"TTFT, mean": pools.ttft_seconds, "TPOT, mean": pools.tpot_seconds, "E2E, mean": pools.e2e_seconds,
+               "transfer of a cache": pools.transfer_seconds}  # fmt: skip
+    rows = [[label, human(float(plain(value)), "second", 3)] for label, value in seconds.items()]
+    rows += [
+        ["requests/s", f"{plain(pools.rate):.4g}"],
+        ["most requests/s", f"{plain(pools.highest_rate):.4g}"],
+        ["prefill pool busy", f"{plain(pools.prefill_load):.1%}"],
+        ["decode pool busy", f"{plain(pools.decode_load):.1%}"],
+        ["sequences in a decode step", f"{plain(pools.decode_batch):.1f}"],
+        ["prefill replicas for each decode replica, balanced", f"{plain(pools.ratio):.2f}"],
+    ]
+    return Table("The same in closed form", ("", ""), rows, right=(1,))
+
+
+def gain_table(found: Sequence[Gain]) -> Table:
+    """What techniques gain on this traffic, beside what is claimed for them."""
+    rows = []
+    for gain in found:
+        faster = [f"{ratio:.2f}x" if ratio is not None else _MISSING for ratio in map(gain.faster, ("ttft", "tpot", "e2e"))]
+        claim = f"{gain.claim['low']:g}-{gain.claim['high']:g}x {gain.claim['figure']}"
+        rows.append([gain.title, f"{gain.throughput:.2f}x", *faster, claim, gain.claim["by"]])
+    headers = ("with it over without", "output tokens/s", "TTFT", "TPOT", "E2E", "claimed", "by")
+    return Table("Gain on this traffic (times better)", headers, rows, right=(1, 2, 3, 4))
 
 
 def requests_csv(result: SimulationResult) -> str:

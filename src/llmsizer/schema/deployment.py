@@ -83,8 +83,9 @@ class Case:
 
     ``max_model_len`` is the length the engine is started with; ``len_from`` says whether the user,
     the model or the workload set it. ``dtype`` is the 16-bit type of unquantized tensors and
-    activations. ``think_seconds``: mean pause of a user in a closed loop. ``machine``: what holds the devices, whose network joins it to others;
-    ``host``: the processor beside the device, where something is kept there.
+    activations. ``think_seconds``: mean pause of a user in a closed loop. ``use_cache`` False: no keys and
+    values are kept, every token reads the whole request again. ``machine``: what holds the devices, whose
+    network joins it to others; ``host``: the processor beside the device, where something is kept there.
     ``fleet``: the devices it stands for where it is asked of several at once.
     """
 
@@ -105,6 +106,7 @@ class Case:
     block_size: Tokens
     dtype: str = "bf16"
     enforce_eager: bool = False
+    use_cache: bool = True
     flash_attention: bool = True
     flash_decoding: bool = True
     adapters: Adapters | None = None

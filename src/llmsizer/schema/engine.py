@@ -32,8 +32,9 @@ class EngineProfile:
     ``sampler_bytes_per_logit`` and ``hidden_copies`` size the activation peak of its profile run;
     ``chunked_prefill_tokens`` is the batched-token budget it takes by itself where the
     prompt would otherwise be processed whole (None: whole prompts). ``offload`` names what it can
-    keep in host memory (fields of ``Offload``), ``host`` the processor assumed there; ``checkpoint_cache`` the schemes whose checkpoints ask
-    for an fp8 cache that it then uses by itself.
+    keep in host memory (fields of ``Offload``), ``host`` the processor assumed there;
+    ``checkpoint_cache`` the schemes whose checkpoints ask for an fp8 cache that it then uses by itself;
+    ``cache_optional``: whether it can run without a cache.
     """
 
     id: str
@@ -76,6 +77,7 @@ class EngineProfile:
     scheme_needs: tuple[SchemeNeed, ...] = ()
     cache_formats: tuple[str, ...] = ()
     checkpoint_cache: tuple[str, ...] = ()
+    cache_optional: bool = False
     attention_kinds: tuple[str, ...] = ()
     vendors: tuple[str, ...] = ()
     offload: tuple[str, ...] = ()

@@ -20,6 +20,7 @@ __all__ = [
     "LengthPairs",
     "Lengths",
     "LogNormal",
+    "Mix",
     "OpenLoop",
     "PrefixGroups",
     "RequestClass",
@@ -119,6 +120,13 @@ class RequestClass:
     def __post_init__(self) -> None:
         if not 0 < self.share < float("inf"):
             raise InvalidQuestion(f"the share of class '{self.name}' must be above 0, got {self.share!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Classes of requests, whatever their number: traffic without its arrivals."""
+
+    classes: tuple[RequestClass, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

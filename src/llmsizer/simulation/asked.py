@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Any
 
 from llmsizer.catalog.catalog import Catalog, load_catalog
 from llmsizer.core.errors import UnsupportedCombination
@@ -15,6 +16,7 @@ from llmsizer.question.resolve import resolve
 from llmsizer.question.words import Words, checked_integer
 from llmsizer.schema.deployment import Case, Draft
 from llmsizer.schema.workload import ClosedLoop, HitRate, OpenLoop, RequestClass, Targets, Trace, TraceTimes, Traffic
+from llmsizer.simulation.disaggregated import KvTransfer, simulate_disaggregated
 from llmsizer.simulation.replicas import LEAST_LOADED
 from llmsizer.simulation.result import SimulationResult
 from llmsizer.simulation.run import simulate
@@ -22,10 +24,15 @@ from llmsizer.simulation.spec import IN_FLIGHT, EngineSpec
 from llmsizer.sizing.batches import BATCHWISE
 from llmsizer.sizing.lengths import longest_request
 from llmsizer.sizing.memory import MemoryEstimate, memory_estimate
+from llmsizer.sizing.pools import Disaggregated, Pools, transfer_seconds
 from llmsizer.sizing.speculation import speculation_of
 from llmsizer.sizing.speed import steady_state
 from llmsizer.sizing.step_time import StepClock
 from llmsizer.sizing.steps import Step
+
+
+# Tokens of a cache at which the time of its transfer is asked for.
+TRANSFER_TOKENS = 4096
 
 
 class CaseSteps:
@@ -58,8 +65,8 @@ def yields_of(draft: Draft | None) -> tuple[float, ...]:
     return tuple(max(float(here - further), 0.0) for here, further in pairwise(reach))
 
 
-def engine_spec(case: Case, memory: MemoryEstimate) -> EngineSpec:
-    """The engine of one attention rank of a case."""
+def engine_spec(case: Case, memory: MemoryEstimate, replicas: int = 1) -> EngineSpec:
+    """The engine of one attention rank of a case, one of so many replicas that share its load."""
     yields = yields_of(case.draft)
     block = max(1, int(plain(case.block_size)))
     slots = float(plain(memory.kv_slots)) / int(plain(case.parallel.data_parallel_size))
@@ -70,7 +77,7 @@ def engine_spec(case: Case, memory: MemoryEstimate) -> EngineSpec:
     return EngineSpec(
         steps=CaseSteps(case),
         kv_blocks=max(1, int(slots // block)),
-        front_end_seconds=front_end_of(case, memory),
+        front_end_seconds=front_end_of(case, memory, replicas),
         block_size=block,
         max_num_seqs=min(sequences, tokens // len(yields)) if case.batching == IN_FLIGHT else sequences,
         max_num_batched_tokens=tokens,
@@ -82,8 +89,13 @@ def engine_spec(case: Case, memory: MemoryEstimate) -> EngineSpec:
     )
 
 
-def front_end_of(case: Case, memory: MemoryEstimate) -> float:
+def front_end_of(case: Case, memory: MemoryEstimate, replicas: int = 1) -> float:
     """The fixed part of the time to first token, at the number of sequences the steady state streams."""
+    if replicas > 1:
+        rate, users = case.request_rate, case.concurrency
+        case = replace(
+            case, request_rate=None if rate is None else rate / replicas, concurrency=None if users is None else -(-users // replicas)
+        )
     moment = steady_state(case, memory, StepClock(case)).moment
     engine = case.engine
     return float(plain(front_end_seconds(engine.front_end, engine.front_end_sequence_seconds, moment.others)))
@@ -95,7 +107,9 @@ class Asked:
 
     ``scatter_seconds``: users of a closed loop pause once, after their first answers, for up to this time.
     None: not at all; but where requests are alike in length, for up to one request's stay. Such users would
-    otherwise stay in step for ever, which measured runs do not show (docs/traffic.md).
+    otherwise stay in step for ever, which measured runs do not show (docs/traffic.md). ``prefill_replicas`` and
+    ``decode_replicas``: two pools instead of ``replicas``. ``engine``: fields of ``EngineSpec`` to set.
+    ``contiguous``: each sequence holds room for ``max_model_len`` tokens.
     """
 
     num_prompts: int = 1000
@@ -107,6 +121,11 @@ class Asked:
     trace: Trace | None = None
     targets: Targets | None = None
     exact: bool = False
+    prefill_replicas: int = 0
+    decode_replicas: int = 0
+    engine: Mapping[str, Any] = field(default_factory=dict)
+    result_cache_hit_rate: float = 0.0
+    contiguous: bool = False
 
 
 def simulate_question(
@@ -114,17 +133,40 @@ def simulate_question(
 ) -> tuple[SimulationResult, Case]:
     """Runs the traffic of a question against its deployment. Raises LlmsizerError for a mistake, or where it
     does not fit."""
-    case = resolve(words, catalog if catalog is not None else load_catalog()).case
+    if asked.trace is not None and words.workload is None:
+        words = replace(words, workload=Traffic(arrivals=TraceTimes(), trace=asked.trace))
+    whole = words.workload if isinstance(words.workload, Traffic) else None
+    resolved = resolve(words, catalog if catalog is not None else load_catalog())
+    case, words = resolved.case, resolved.words
     memory = memory_estimate(case)
     if not memory.fits:
         why = "; ".join(memory.reasons)
         raise UnsupportedCombination(f"the deployment does not fit: {why}", "`llmsizer estimate` says what would")
-    result = simulate(
-        traffic_of(words, asked, case, _scatter(asked, case, memory)), engine_spec(case, memory),
-        replicas=asked.replicas * case.parallel.data_parallel_size, routing=asked.routing, num_prompts=asked.num_prompts,
-        seed=asked.seed, exact=asked.exact, targets=asked.targets, progress=progress,
-    )  # fmt: skip
-    return result, case
+    traffic = whole or traffic_of(words, asked, case, _scatter(asked, case, memory))
+    spec = engine_spec(case, memory, asked.decode_replicas or asked.replicas)
+    settings = {**asked.engine, **({"reserve_tokens": int(case.max_model_len)} if asked.contiguous else {})}
+    spec = replace(spec, **settings) if settings else spec
+    common: dict[str, Any] = {
+        "routing": asked.routing, "num_prompts": asked.num_prompts, "seed": asked.seed, "exact": asked.exact,
+        "targets": asked.targets, "progress": progress,
+    }  # fmt: skip
+    ranks = case.parallel.data_parallel_size
+    if not asked.prefill_replicas and not asked.decode_replicas:
+        return simulate(traffic, spec, replicas=asked.replicas * ranks, **common), case
+    pools = {"prefill_replicas": asked.prefill_replicas * ranks, "decode_replicas": asked.decode_replicas * ranks}
+    return simulate_disaggregated(traffic, spec, spec, **pools, transfer=transfer_of(case, memory), **common), case
+
+
+def pools_of(case: Case, asked: Asked) -> Pools:
+    """The closed form of two pools under the load of a case."""
+    pools = Disaggregated(case, memory_estimate(case), asked.prefill_replicas, asked.decode_replicas)
+    return pools.at_rate(case.request_rate) if case.request_rate is not None else pools.at_concurrency(case.concurrency or 1)
+
+
+def transfer_of(case: Case, memory: MemoryEstimate) -> KvTransfer:
+    """How long a prompt's cache takes to the decode pool: a start, and a time for each token."""
+    first, more = (float(plain(transfer_seconds(case, memory, float(tokens)))) for tokens in (0, TRANSFER_TOKENS))
+    return KvTransfer(latency_seconds=first, seconds_per_token=(more - first) / TRANSFER_TOKENS)
 
 
 def _scatter(asked: Asked, case: Case, memory: MemoryEstimate) -> float:
@@ -137,20 +179,22 @@ def _scatter(asked: Asked, case: Case, memory: MemoryEstimate) -> float:
 
 
 def traffic_of(words: Words, asked: Asked, case: Case, scatter_seconds: float = 0.0) -> Traffic:
-    """The traffic of a question: its ``workload``, a trace, a rate, or a number of requests in flight."""
-    if words.workload is not None:
-        return words.workload  # type: ignore[no-any-return]
-    if asked.trace is not None:
-        return Traffic(arrivals=TraceTimes(), trace=asked.trace)
+    """The traffic of a question: a rate, or a number of requests in flight."""
+    classes = words.workload.classes if words.workload is not None else (_one_class(words, case),)
+    stored = asked.result_cache_hit_rate
+    if case.request_rate is not None:
+        open_loop = OpenLoop(requests_per_second=case.request_rate, variation=asked.variation, max_concurrency=case.concurrency)
+        return Traffic(arrivals=open_loop, classes=classes, result_cache_hit_rate=stored)
+    concurrency = checked_integer("concurrency", case.concurrency if case.concurrency is not None else 1)
+    closed = ClosedLoop(concurrency=concurrency, think_seconds=case.think_seconds, scatter_seconds=scatter_seconds)
+    return Traffic(arrivals=closed, classes=classes, result_cache_hit_rate=stored)
+
+
+def _one_class(words: Words, case: Case) -> RequestClass:
+    """All requests alike but for the lengths of the words."""
     hits = float(case.workload.prefix_cache_hit_rate)
-    sharing = HitRate(rate=hits) if hits else None
     lengths = {
         name: lengths_of(name, given if given is not None else int(getattr(case.workload, name)))
         for name, given in (("input_tokens", words.input_tokens), ("output_tokens", words.output_tokens))
     }
-    classes = (RequestClass(**lengths, sharing=sharing),)
-    if case.request_rate is not None:
-        return Traffic(arrivals=OpenLoop(requests_per_second=case.request_rate, variation=asked.variation), classes=classes)
-    concurrency = checked_integer("concurrency", case.concurrency if case.concurrency is not None else 1)
-    closed = ClosedLoop(concurrency=concurrency, think_seconds=case.think_seconds, scatter_seconds=scatter_seconds)
-    return Traffic(arrivals=closed, classes=classes)
+    return RequestClass(**lengths, sharing=HitRate(rate=hits) if hits else None)

@@ -41,7 +41,7 @@ from llmsizer.formulas.serving import (
 from llmsizer.sizing.fixed_point import anywhere, every, fixed_point, pick
 from llmsizer.sizing.lengths import padded_lengths
 from llmsizer.sizing.moment import Moment, Steady, merged
-from llmsizer.sizing.steps import Step
+from llmsizer.sizing.steps import Step, decode_step
 
 if TYPE_CHECKING:
     from llmsizer.sizing.serving import Serving
@@ -85,9 +85,7 @@ class Batches:
             prefill_tokens=tokens, prefill_context=serving.cached, prefill_sequences=prompts_of_tokens(tokens, prompt)
         )
         held = prompt_context(prompt, serving.cached)
-        pure = Step(
-            decode_batch=batch, decode_context=padded_context(held, answer), query_tokens=serving.speculation.query_tokens
-        )
+        pure = decode_step(self.case, batch, padded_context(held, answer), serving.speculation.query_tokens)
         prompt_seconds = serving.clock.seconds(prompts)
         pure_seconds = serving.speculation.step_seconds(serving.clock, pure)
         steps = decode_steps(answer, serving.speculation.tokens_per_step)

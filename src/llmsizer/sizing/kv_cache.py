@@ -54,8 +54,10 @@ class CacheLayer:
 
 
 def cache_layers(case: Case, stage: Stage) -> list[CacheLayer]:
-    """The cache of a stage's layers on one rank; none where the host keeps it all."""
+    """The cache of a stage's layers on one rank; none where the host keeps it all, or nobody any."""
     found: list[CacheLayer] = []
+    if not case.use_cache:
+        return found
     if case.offload is not None and plain(case.offload.kv_cache) == 1:
         return found
     for stack in lower(case.model).layers:

@@ -42,7 +42,8 @@ class DeviceMemory:
 class MemoryEstimate:
     """What fits. ``per_gpu`` is the device of the fullest stage; capacities are of the replica.
 
-    ``running_sequences`` of the workload find cache at a time, as the engine admits them.
+    ``running_sequences`` of the workload find cache at a time, as the engine admits them; without end where
+    nothing is cached.
     ``kv_capacity_tokens`` is the figure the engine version prints; ``kv_slots`` the tokens that
     really fit in sequences of the workload's length. ``shortfall_bytes`` is what a device lacks.
     """
@@ -134,7 +135,7 @@ def held(case: Case, found: StageMemory) -> Held:
         fits=fits,
         max_concurrency_at_workload=named(at_workload, "max_concurrency_at_workload"),
         kv_slots=named(concurrency_tokens(at_workload, wanted), "kv_slots"),
-        running_sequences=sequences(admitted),
+        running_sequences=sequences(admitted) if found.layers else float("inf"),
     )
 
 

@@ -80,7 +80,7 @@ from llmsizer.sizing.lengths import decoding_context, inverse_steps, longer_prom
 from llmsizer.sizing.moment import Moment, Steady
 from llmsizer.sizing.speculation import Speculation, speculation_of
 from llmsizer.sizing.step_time import StepClock
-from llmsizer.sizing.steps import Step
+from llmsizer.sizing.steps import Step, decode_step
 
 # Most requests in flight decode; the rest wait or prefill.
 FIRST_GUESS = 0.95
@@ -119,7 +119,7 @@ class Serving:
         """What a request meets when so many others decode."""
         in_flight = self.in_flight
         batch = batch_seen(others)
-        pure = Step(decode_batch=batch, decode_context=self.context, query_tokens=self.speculation.query_tokens)
+        pure = decode_step(self.case, batch, self.context, self.speculation.query_tokens)
         pure_seconds = self.speculation.step_seconds(self.clock, pure)
         entering = prompts_per_step(others, self.steps)
         budget = self.budget(others if in_flight else 0.0)

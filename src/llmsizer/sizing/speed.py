@@ -111,7 +111,8 @@ def rank_demand(case: Case, memory: MemoryEstimate) -> tuple[Any, Any, Any]:
     """
     ranks = int(plain(case.parallel.data_parallel_size))
     whole = case.batching in BATCHWISE  # a batch holds the whole length of each of its sequences from its start
-    held = memory.max_concurrency_at_workload if whole else memory.running_sequences
+    cached = not every(plain(memory.running_sequences) == float("inf"))
+    held = memory.max_concurrency_at_workload if whole and cached else memory.running_sequences
     capacity = maximum(plain(held) / ranks, 1.0)
     cap = minimum(float(plain(case.max_num_seqs)), capacity)
     concurrency, rate = plain(case.concurrency), plain(case.request_rate)

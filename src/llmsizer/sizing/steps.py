@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llmsizer.core.quantities import Count, Tokens
+from llmsizer.formulas.prompts import tokens_of_prompts
 from llmsizer.formulas.steps import expanded_rows, joint_rows, logit_rows, rows_of_tokens, step_tokens
+from llmsizer.schema.deployment import Case
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +52,10 @@ def load_of(step: Step, attention_ranks: Count) -> Load:
         joint=joint_rows(rows, attention_ranks),
         expanded=expanded_rows(step.prefill_tokens, step.prefill_sequences, step.prefill_context, decoding),
     )
+
+
+def decode_step(case: Case, batch: Count, context: Tokens, query_tokens: Tokens) -> Step:
+    """A step in which sequences decode: over their cache, or without one as prompts of all their tokens."""
+    if case.use_cache:
+        return Step(decode_batch=batch, decode_context=context, query_tokens=query_tokens)
+    return Step(prefill_tokens=tokens_of_prompts(context, batch), prefill_sequences=batch)

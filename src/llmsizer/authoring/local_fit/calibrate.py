@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,21 +10,20 @@ from typing import Any
 
 from llmsizer.authoring.fit.spread import interval
 from llmsizer.authoring.local_fit.kernels import kernel_curves
-from llmsizer.authoring.local_fit.steps import Fitted, Sample, StepFit
+from llmsizer.authoring.local_fit.steps import Fitted, Sample, StepFit, used_curves
 from llmsizer.authoring.measure.timing import round_significant
 from llmsizer.catalog.calibrations import calibration_of
 from llmsizer.catalog.catalog import Catalog
-from llmsizer.catalog.local_calibrations import KIND, LocalCalibration, calibration_in
+from llmsizer.catalog.local_calibrations import KIND, LocalCalibration, calibration_in, has_own_kernels
 from llmsizer.core.errors import CatalogError, InvalidQuestion, LlmsizerError
 from llmsizer.core.explain import Source
-from llmsizer.schema.calibration import Curve
 from llmsizer.validation.benchmark_files import read_benchmarks
 from llmsizer.validation.benchmark_runs import compare_run
 from llmsizer.validation.run_files import is_run, read_run
 from llmsizer.validation.run_rows import recorded_runs
 
 # Fewer comparisons than this set no interval of their own.
-FEWEST_FOR_SPREAD = 8
+FEWEST_FOR_SPREAD = 5
 FOLDS = 5
 
 
@@ -120,11 +119,11 @@ def _fit_group(samples: list[Sample], document: dict[str, Any], curves: Sequence
     """Fits one engine on one device, and adds what comes out to the document."""
     case = samples[0].case
     device, engine = case.accelerator, case.engine
-    mine = tuple(curve for curve in curves if curve["device"] == device.id)
+    mine = () if has_own_kernels(engine.id) else tuple(curve for curve in curves if curve["device"] == device.id)
     local = LocalCalibration(Source("ceilings of this machine"), mine, (), ())
     built_in = calibration_of("auto", device, engine.id)
     known = calibration_in(local, "fitted", device, engine.id, built_in.find)
-    fit = StepFit(samples, known.find, _own(mine))
+    fit = StepFit(samples, known.find)
     fitted, left_out = fit.fit(), fit.left_out()
     document["engines"].append(_figures(fitted, device.id, engine.id))
     document["curves"] += _scaled_curves(fit, fitted, engine.id)
@@ -134,11 +133,6 @@ def _fit_group(samples: list[Sample], document: dict[str, Any], curves: Sequence
     return _Part(samples, before, after, left_out)
 
 
-def _own(curves: Sequence[Mapping[str, Any]]) -> Callable[[str], bool]:
-    families = {curve["family"] for curve in curves}
-    return lambda family: family in families
-
-
 def _figures(fitted: Fitted, device: str, engine: str) -> dict[str, Any]:
     values = {name: value for name, value in fitted.values.items() if hasattr(fitted.engine, name)}
     return {"device": device, "engine": engine, **{name: round_significant(value, 4) for name, value in values.items()}}
@@ -146,7 +140,7 @@ def _figures(fitted: Fitted, device: str, engine: str) -> dict[str, Any]:
 
 def _scaled_curves(fit: StepFit, fitted: Fitted, engine: str) -> list[dict[str, Any]]:
     """The curves that the fit changed, as this engine's on this device."""
-    used = {(curve.family, curve.format) for sample in fit.samples for curve in _used(sample)}
+    used = {(curve.family, curve.format) for sample in fit.samples for curve in used_curves(sample)}
     found = []
     for family, format_ in sorted(used):
         before, after = fit.find(family, format_), fitted.curves(family, format_)
@@ -157,10 +151,6 @@ def _scaled_curves(fit: StepFit, fitted: Fitted, engine: str) -> list[dict[str, 
             "parameters": dict(after.parameters), "rows": len(fit.samples),
         }))  # fmt: skip
     return found
-
-
-def _used(sample: Sample) -> list[Curve]:
-    return sample.case.calibration.used() if sample.case.calibration is not None else []
 
 
 def _spread(samples: Sequence[Sample], left_out: Sequence[float], device: str, engine: str) -> list[dict[str, Any]]:

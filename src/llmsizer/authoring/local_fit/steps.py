@@ -71,23 +71,24 @@ class Fitted:
 
 
 class StepFit:
-    """Fits samples of one engine on one device; ``find`` looks up the curves as they are, ``own`` says of a
-    family whether its curve was fitted to this device's own kernels."""
+    """Fits samples of one engine on one device; ``find`` looks up the curves as they are."""
 
-    def __init__(self, samples: Sequence[Sample], find: Callable[[str, str], Curve | None], own: Callable[[str], bool]) -> None:
-        self.samples, self.find, self.own = list(samples), find, own
+    def __init__(self, samples: Sequence[Sample], find: Callable[[str, str], Curve | None]) -> None:
+        self.samples, self.find = list(samples), find
         self.engine, self.device = samples[0].case.engine, samples[0].case.accelerator.id
         self.names = self._names()
 
     def _names(self) -> list[str]:
-        """What the samples can tell: the front end only where one was in the way, factors of curves only
-        where no kernels were measured."""
+        """What the samples can tell: the front end only where one was in the way, and of every format that the
+        estimates rested on how far its kernels are from peak and bandwidth."""
         names = ["layer_seconds", "host_step_seconds", "streaming"]
         if float(self.engine.front_end) > 0:
             names.append("front_end")
         if any(sample.case.enforce_eager and sample.case.accelerator.is_cuda for sample in self.samples):
             names.append("launch_seconds")
-        return names if self.own("matmul") else [*names, "compute", "memory"]
+        curves = (curve for sample in self.samples for curve in used_curves(sample))
+        formats = {curve.format for curve in curves if "compute_fraction" in curve.parameters}
+        return [*names, *(f"{what} {format_}" for format_ in sorted(formats) for what in ("compute", "memory"))]
 
     def starts(self) -> dict[str, float]:
         """Where each value starts: the engine's own figures, factors of one."""
@@ -107,7 +108,7 @@ class StepFit:
             prior = PRIOR * (logs - begin)
             return np.concatenate([self.logarithms(made, used), prior])
 
-        limits = np.log([LIMITS[name] for name in self.names]).T
+        limits = np.log([LIMITS[name.partition(" ")[0]] for name in self.names]).T
         inside = np.clip(begin, limits[0] + 1e-6, limits[1] - 1e-6)
         found = optimize.least_squares(residual, inside, bounds=(limits[0], limits[1]), loss="soft_l1", f_scale=ROBUST_SCALE,
                                        max_nfev=25, diff_step=0.02)  # fmt: skip
@@ -121,7 +122,7 @@ class StepFit:
         def find(family: str, format_: str) -> Curve | None:
             if (family, format_) not in kept:
                 curve = self.find(family, format_)
-                kept[family, format_] = None if curve is None else scaled(curve, values, self.own(family))
+                kept[family, format_] = None if curve is None else scaled(curve, values)
             return kept[family, format_]
 
         return Fitted(values, replace(self.engine, **figures), find)  # type: ignore[arg-type]
@@ -146,13 +147,18 @@ class StepFit:
         return found
 
 
-def scaled(curve: Curve, values: Mapping[str, float], own: bool) -> Curve:
-    """A curve with its fractions under some factors; a curve of the device's own kernels stays."""
-    factors = {"memory_fraction": values.get("streaming", 1.0)} if curve.family == "pointwise" else {}
-    if not own and curve.family != "pointwise":
-        factors = {"compute_fraction": values.get("compute", 1.0), "memory_fraction": values.get("memory", 1.0)}
+def used_curves(sample: Sample) -> list[Curve]:
+    """The curves that a sample's estimate rested on."""
+    return sample.case.calibration.used() if sample.case.calibration is not None else []
+
+
+def scaled(curve: Curve, values: Mapping[str, float]) -> Curve:
+    """A curve with its fractions of peak and bandwidth under the factors of its format."""
+    factors = {"compute_fraction": f"compute {curve.format}", "memory_fraction": f"memory {curve.format}"}
+    if curve.family == "pointwise":
+        factors = {"memory_fraction": "streaming"}
     changed = {
-        name: min(float(plain(value)) * factors[name], LARGEST_FRACTION) if name in factors else float(plain(value))
+        name: min(float(plain(value)) * values.get(factors.get(name, ""), 1.0), LARGEST_FRACTION) if name in factors else value
         for name, value in curve.parameters.items()
     }
     return replace(curve, parameters=changed)

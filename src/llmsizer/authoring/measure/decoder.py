@@ -149,7 +149,7 @@ class Decoder:
         into = linear["experts.gate_proj" if ffn.gated else "experts.up_proj"].matrix.transpose(-2, -1)
         inner = self._activated(self.functional.grouped_mm(hidden[source], into, offs=ends), ffn.gated)
         given = self.functional.grouped_mm(inner, linear["experts.down_proj"].matrix.transpose(-2, -1), offs=ends)
-        given = given * scores.softmax(-1).flatten()[order].unsqueeze(-1)
+        given.mul_(scores.softmax(-1).flatten()[order].unsqueeze(-1))
         return torch.zeros_like(hidden).index_add_(0, source, given)
 
     def sample(self, logits: Any) -> Any:

@@ -32,7 +32,8 @@ _PARTS = {"model": "weights_bytes", "KV": "kv_bytes", "compute": "activation_byt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LlamaCppPlan:
-    """What to measure: prompts of some lengths, and generation after contexts of some depths."""
+    """What to measure: prompts of some lengths, and generation after contexts of some depths; ``options`` are
+    handed to llama-bench as they are."""
 
     folder: Path
     models: tuple[str, ...]
@@ -41,6 +42,7 @@ class LlamaCppPlan:
     contexts: tuple[int, ...] = (1, 512, 2048)
     repeats: int = 5
     threads: int | None = None
+    options: tuple[str, ...] = ()
     role: str = "validate"
     hardware: str | None = None
 
@@ -53,6 +55,8 @@ def measure_llama_cpp(plan: LlamaCppPlan, catalog: Catalog, output: Path | None 
         "record": KIND, "role": plan.role, "hardware": plan.hardware, "engine": "llama.cpp", "engine_version": None,
         "environment": _environment(), "ceilings": [], "models": [], "errors": [],
     }  # fmt: skip
+    if plan.options:
+        record["environment"]["options"] = " ".join(plan.options)
     with tempfile.TemporaryDirectory(prefix="llmsizer-gguf-") as scratch:
         for model in models:
             plain_file = Path(scratch) / "random-F16.gguf"
@@ -104,7 +108,7 @@ def _told(program: Path, arguments: Iterable[str]) -> tuple[str, str]:
 
 def _run(plan: LlamaCppPlan, file: Path, record: dict[str, Any]) -> dict[str, Any]:
     bench, shared = plan.folder / "llama-bench", ["-m", str(file), "-o", "json", "-r", str(plan.repeats)]
-    shared += [] if plan.threads is None else ["-t", str(plan.threads)]
+    shared += [*([] if plan.threads is None else ["-t", str(plan.threads)]), *plan.options]
     prompts, log = _told(bench, [*shared, "-v", "-n", "0", "-p", ",".join(map(str, plan.lengths))])
     depths = ",".join(str(max(context - 1, 0)) for context in plan.contexts)
     answers, _ = _told(bench, [*shared, "-p", "0", "-n", str(GENERATED), "-d", depths])

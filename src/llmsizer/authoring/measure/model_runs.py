@@ -9,7 +9,7 @@ from typing import Any
 from llmsizer.authoring.measure.activation_peak import activation_peak
 from llmsizer.authoring.measure.decoder import Decoder
 from llmsizer.authoring.measure.graphs import captured
-from llmsizer.authoring.measure.timing import Deadline, Patience, timed
+from llmsizer.authoring.measure.timing import Deadline, Patience, quietest, timed
 from llmsizer.authoring.measure.torch_device import TorchDevice
 from llmsizer.authoring.measure.weights import layer_elements
 from llmsizer.core.explain import plain
@@ -71,16 +71,6 @@ def model_run(device: TorchDevice, whole: Model, layers: int, dtype: str, loads:
                 found["skipped"] += [] if number else [{"part": part, **facts, "why": str(error).split("\n")[0][:200]}]
             device.release()
     return found
-
-
-def quietest(rows: list[Row]) -> list[Row]:
-    """Of rows that measured the same, the fastest: what other work on a machine adds is no property of it."""
-    best: dict[tuple[Any, ...], Row] = {}
-    for row in rows:
-        key = tuple(row.get(name) for name in ("batch", "length", "context", "eager"))
-        if key not in best or row.get("seconds", 0.0) < best[key]["seconds"]:
-            best[key] = row
-    return list(best.values())
 
 
 Work = tuple[str, Row, Callable[[Patience], list[Row]]]

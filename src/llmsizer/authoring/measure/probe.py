@@ -50,9 +50,8 @@ def _threads(count: int) -> str:
 
 def best_rate(rows: Sequence[Mapping[str, Any]], dtype: str) -> float:
     """The highest rate of a matrix product in a type, in FLOP per second."""
-    return max(
-        2.0 * float(r["m"]) * r["n"] * r["k"] / float(r["least"]) for r in rows if r["kind"] == "matmul" and r["dtype"] == dtype
-    )
+    products = [row for row in rows if row["kind"] == "matmul" and row["dtype"] == dtype]
+    return max(2.0 * float(row["m"] * row["n"] * row["k"]) / float(row["least"]) for row in products)
 
 
 def best_bandwidth(rows: Sequence[Mapping[str, Any]]) -> float:

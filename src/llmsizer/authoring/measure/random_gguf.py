@@ -73,8 +73,9 @@ def _add_metadata(writer: Any, model: Model, tables: Mapping[str, Any], gguf: An
     assert isinstance(attention, GroupedQuery)
     width = int(plain(attention.head_dim))
     writer.add_uint32(f"{architecture}.rope.dimension_count", width)
-    for key in ("key_length", "value_length"):
-        writer.add_uint32(f"{architecture}.attention.{key}", width)
+    if "head_dim" not in config:
+        writer.add_uint32(f"{architecture}.attention.key_length", width)
+    writer.add_uint32(f"{architecture}.attention.value_length", width)
     writer.add_float32(f"{architecture}.attention.layer_norm_rms_epsilon", 1e-5)
     writer.add_uint32(f"{architecture}.vocab_size", int(plain(model.vocab_size)))
     writer.add_string("tokenizer.ggml.model", "none")

@@ -12,7 +12,7 @@ from typing import Any
 from llmsizer.authoring.measure.all_reduce import all_reduce_rows
 from llmsizer.authoring.measure.ceilings import SMALL, Grid, ceiling_rows, host_launch_seconds
 from llmsizer.authoring.measure.model_runs import Loads, layers_that_fit, model_run
-from llmsizer.authoring.measure.timing import Deadline, Patience
+from llmsizer.authoring.measure.timing import Deadline, Patience, quietest
 from llmsizer.authoring.measure.torch_device import TorchDevice, say
 from llmsizer.catalog.catalog import Catalog
 from llmsizer.core.errors import CatalogError, LlmsizerError
@@ -105,7 +105,9 @@ def _ceilings(device: TorchDevice, plan: Plan, deadline: Deadline) -> list[dict[
     for ranks in (2, 4, 8):
         if ranks <= count:
             rows += all_reduce_rows(device, ranks, plan.patience)
-    return [*rows, *ceiling_rows(device, plan.grid, plan.patience, deadline)]
+    for _ in range(plan.patience.rounds):
+        rows += ceiling_rows(device, plan.grid, plan.patience, deadline)
+    return quietest(rows)
 
 
 def _models(device: TorchDevice, plan: Plan, model: Model, deadline: Deadline) -> list[dict[str, Any]]:

@@ -1,0 +1,81 @@
+"""Classes of requests in words: ``chat:share=0.7,isl=800..1000,osl=200,ttft=500ms``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from llmsizer.core.errors import InvalidQuestion, nearest
+from llmsizer.core.quantities import parse_quantity
+from llmsizer.question.lengths import lengths_of
+from llmsizer.question.words import LARGEST_LENGTH, checked_fraction, checked_integer
+from llmsizer.schema.lengths import Fixed
+from llmsizer.schema.workload import Conversation, HitRate, Mix, PrefixGroups, RequestClass, Sharing, Targets
+
+DEFAULTS = {"isl": 1024, "osl": 256}
+TIMES = ("ttft", "tpot", "e2e", "think")
+# What each key holds; a class has at most one way of sharing.
+READ: Mapping[str, Callable[[str], Any]] = {
+    "share": lambda text: checked_fraction("class share", text, 1e-9, 1e9),
+    "isl": lambda text: lengths_of("isl", text),
+    "osl": lambda text: lengths_of("osl", text),
+    "priority": lambda text: checked_integer("class priority", text, -1000, 1000),
+    "hits": lambda text: checked_fraction("class hits", text),
+    "groups": lambda text: checked_integer("class groups", text),
+    "prefix": lambda text: checked_integer("class prefix", text, most=LARGEST_LENGTH),
+    "skew": lambda text: checked_fraction("class skew", text, most=10.0),
+    "turns": lambda text: checked_integer("class turns", text, most=1000),
+    "shared": lambda text: checked_integer("class shared", text, 0, LARGEST_LENGTH),
+    **{name: lambda text: parse_quantity(text, "second") for name in TIMES},
+}
+HINT = "for example: --class chat:share=0.7,isl=800..1000,osl=200,ttft=500ms"
+
+
+def mix_of(texts: Iterable[str] | None) -> Mix | None:
+    """The classes of several words; None without any."""
+    found = tuple(class_of(text, place) for place, text in enumerate(texts or (), 1))
+    return Mix(found) if found else None
+
+
+def class_of(text: str, place: int = 1) -> RequestClass:
+    """One class. InvalidQuestion says which key is wrong.
+
+    >>> class_of("chat:share=0.5,isl=100,osl=20").name
+    'chat'
+    """
+    name, colon, rest = text.partition(":") if "=" not in text.split(":", 1)[0] else ("", "", text)
+    found = dict(_pair(part.strip()) for part in (rest if colon or rest else text).split(",") if part.strip())
+    targets = {f"{key}_seconds": found[key] for key in ("ttft", "tpot", "e2e") if key in found}
+    return RequestClass(
+        name=name.strip() or f"class {place}", share=found.get("share", 1.0),
+        input_tokens=found.get("isl", Fixed(DEFAULTS["isl"])), output_tokens=found.get("osl", Fixed(DEFAULTS["osl"])),
+        priority=found.get("priority", 0), sharing=_sharing(found), targets=Targets(**targets) if targets else None,
+    )  # fmt: skip
+
+
+def _pair(part: str) -> tuple[str, Any]:
+    key, separator, value = part.partition("=")
+    key = key.strip()
+    if not separator:
+        raise InvalidQuestion(f"--class: expected KEY=VALUE, got '{part[:40]}'", HINT)
+    if key not in READ:
+        near = nearest(key, READ)
+        raise InvalidQuestion(f"--class: '{key[:40]}' is not known", f"Did you mean: {', '.join(near) or ', '.join(READ)}?")
+    return key, READ[key](value.strip())
+
+
+def _sharing(found: Mapping[str, Any]) -> Sharing | None:
+    ways: dict[str, Callable[[], Sharing]] = {
+        "hits": lambda: HitRate(rate=found["hits"]),
+        "prefix": lambda: PrefixGroups(tokens=found["prefix"], groups=found.get("groups", 1), skew=found.get("skew", 0.0)),
+        "turns": lambda: Conversation(
+            turns=found["turns"], think_seconds=found.get("think", 0.0), shared_tokens=found.get("shared", 0)
+        ),
+    }
+    chosen = [way for way in ways if way in found]
+    if len(chosen) > 1:
+        raise InvalidQuestion(f"--class: {chosen[0]} and {chosen[1]} exclude each other", "a class shares prefixes in one way")
+    for key, way in (("groups", "prefix"), ("skew", "prefix"), ("think", "turns"), ("shared", "turns")):
+        if key in found and way not in found:
+            raise InvalidQuestion(f"--class: {key} needs {way}", HINT)
+    return ways[chosen[0]]() if chosen else None

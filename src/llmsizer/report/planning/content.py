@@ -1,0 +1,145 @@
+"""What a planning report says: the answers first, then how each was found and what it rests on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from llmsizer import __version__
+from llmsizer.catalog.catalog import Catalog
+from llmsizer.catalog.package_data import source_hash
+from llmsizer.core.errors import LlmsizerError
+from llmsizer.handover.benchmark import benchmark_command
+from llmsizer.handover.command import launch_command
+from llmsizer.planner.picks import Pick
+from llmsizer.planner.plan import Plan
+from llmsizer.planner.planning import Answer, Planning
+from llmsizer.report.cost import cost_tables
+from llmsizer.report.plan import (
+    answer_rows,
+    deployment_text,
+    evidence_text,
+    load_text,
+    picks_table,
+    plan_heading,
+    rejected_table,
+    rows_table,
+)
+from llmsizer.report.planning.blocks import Block, Code, Facts, Folded, Paragraph, Report, Section
+from llmsizer.report.planning.pictures import pictures
+from llmsizer.report.planning.sources import source_table
+from llmsizer.report.tables import Table
+
+TITLE = "Plan"
+DERIVED = {
+    "latency.ttft_seconds": "time to the first token",
+    "latency.tpot_seconds": "time of a token",
+    "memory.per_gpu.kv_cache_bytes": "KV cache of one device",
+}
+DEPTH = 4
+
+
+def report_of(planning: Planning, plots: bool = True) -> Report:
+    """The report of a planning; without ``plots`` the numbers of the drawings alone."""
+    several = len(planning.answers) > 1
+    first = planning.answers[0].plan
+    head: list[Block] = [overview(planning)] if several else [Paragraph(plan_heading(first.question)), answer_facts(first)]
+    sections = [answer_section(each, plots, several) for each in planning.answers]
+    return Report(planning.title or TITLE, planning.description, head, sections, made_with(first.candidates.catalog))
+
+
+def made_with(catalog: Catalog) -> list[tuple[str, str]]:
+    """Date and versions: all of a report that may differ between equal runs."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    day = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)
+    overlays = ", ".join(os.path.basename(path) for path in catalog.overlays)
+    return [
+        ("date", day.date().isoformat()), ("llmsizer", __version__), ("catalogs", source_hash()[:12]),
+        *([("laid over", overlays)] if overlays else []), ("Python", platform.python_version()),
+    ]  # fmt: skip
+
+
+def overview(planning: Planning) -> Table:
+    """One line for every workload of every scenario, and the sum of each scenario with several workloads."""
+    rows: list[list[str]] = []
+    for scenario, answers in planning.scenarios.items():
+        rows += [[scenario, each.workload, load_text(each.plan.question), *_overview_cells(each.plan)] for each in answers]
+        if len(answers) > 1:
+            cost = planning.usd_per_hour(scenario)
+            rows.append([scenario, "all", "", "", "not known" if cost is None else f"{cost:,.2f}", "", ""])
+    headers = ["scenario", "workload", "load", "run", "USD/h", "nearest to its target", "evidence"]
+    return Table("", headers, rows, right=(4,))
+
+
+def _overview_cells(plan: Plan) -> list[str]:
+    best = plan.best
+    if best is None:
+        return ["nothing meets the targets", "", "; ".join(plan.nearest[:1]), ""]
+    return [deployment_text(best), f"{best.usd_per_hour:,.2f}", _tightest(best), best.estimate.evidence.tier]
+
+
+def _tightest(pick: Pick) -> str:
+    """The target with the least room, and how much that is."""
+    if not pick.margins:
+        return "no targets"
+    tightest = min(pick.margins, key=lambda margin: margin.room)
+    verb = "below" if tightest.room >= 0 else "above"
+    return f"{tightest.target.title} {abs(tightest.room):.0%} {verb}"
+
+
+def answer_facts(plan: Plan) -> Facts:
+    """The answer as labels and texts."""
+    return Facts(answer_rows(plan))
+
+
+def answer_section(answer: Answer, plots: bool, named: bool) -> Section:
+    """Everything about one answer."""
+    plan = answer.plan
+    blocks: list[Block] = [Paragraph(plan_heading(plan.question)), answer_facts(plan)] if named else []
+    if plan.best is not None:
+        blocks += [picks_table(plan), Section("Pictures" if plots else "Figures", list(pictures(plan, plots)), 3)]
+        blocks.append(Section("Start it", list(_launch(plan.best)), 3))
+    blocks.append(Section("What else would do, and what would not", list(_others(plan)), 3))
+    if plan.best is not None:
+        blocks.append(Section("What it rests on", list(_grounds(plan.best)), 3))
+    return Section(answer.name or "How it was found", blocks)
+
+
+def _launch(pick: Pick) -> Iterator[Block]:
+    """The command of one replica, and the benchmark that would check it."""
+    try:
+        command = launch_command(pick.estimate)
+    except LlmsizerError as refusal:
+        yield Paragraph(str(refusal))
+        return
+    replicas = f"{pick.replicas} replicas, each started with:" if pick.replicas > 1 else "One replica, started with:"
+    yield Paragraph(replicas)
+    yield Code("sh", str(command))
+    yield Folded("The benchmark that checks it", [Code("sh", str(benchmark_command(pick.estimate)))])
+
+
+def _others(plan: Plan) -> Iterator[Block]:
+    yield Paragraph(f"{plan.candidates.tried:,} candidates were tried, {len(plan.candidates):,} of them fit in memory.")
+    for table in (
+        rows_table("Best of each device", plan.alternatives, None),
+        rows_table("Not beaten in cost, latency and throughput at once", plan.front, None),
+    ):
+        if table.rows:
+            yield Folded(table.title, [Table("", table.headers, table.rows, table.right)])
+    table = rejected_table(plan)
+    if table.rows:
+        yield Folded(f"{table.title}, with reasons", [Table("", table.headers, table.rows, table.right)])
+
+
+def _grounds(pick: Pick) -> Iterator[Block]:
+    yield Paragraph(f"Evidence: {evidence_text(pick)}.")
+    tables, notes = cost_tables(pick.cost)
+    yield Folded("Cost, item by item", [*tables, *(Paragraph(note) for note in notes)])
+    yield Folded("Facts and assumptions with their sources", [source_table(pick)])
+    for path, title in DERIVED.items():
+        yield Folded(f"Derivation: {title}", [Code("text", pick.estimate.explain(path, DEPTH))])
+    yield Folded("Derivation: cost", [Code("text", pick.cost.explain())])
+    if pick.estimate.notes:
+        yield Folded("Notes of the estimate", [Paragraph(note) for note in pick.estimate.notes])
