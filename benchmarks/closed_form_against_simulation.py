@@ -54,6 +54,8 @@ def random_words(draw: random.Random, catalog: Catalog) -> tuple[dict[str, Any],
         "model": model, "hardware": hardware, **split, "batching": draw.choice(POLICIES), "max_model_len": 16384,
         "input_tokens": _lengths(law, prompt), "output_tokens": _lengths(law, answer),
     }  # fmt: skip
+    if words["batching"] == "dynamic":
+        words["batch_window_seconds"] = draw.choice([0.05, 0.2, 1.0])
     highest = _rate(words | {"concurrency": "max"}, catalog)
     if draw.random() < 0.5:
         words["concurrency"] = draw.choice(CONCURRENCIES)

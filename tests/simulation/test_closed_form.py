@@ -134,4 +134,4 @@ def test_a_run_that_starts_at_once_waits_longer_on_average_not_in_its_median() -
     assert whole.ttft is not None
     assert finite.ttft_seconds > 1.3 * float(plain(steady.ttft_seconds))
     assert finite.ttft_seconds == pytest.approx(whole.ttft.mean, rel=0.25)
-    assert finite.ttft_p50_seconds == pytest.approx(whole.ttft.p50, rel=0.15)
+    assert finite.ttft_p50_seconds == pytest.approx(whole.ttft.p50, rel=0.25)

@@ -114,6 +114,8 @@ def _device_traits(traits: Mapping[str, Any], accelerator: Accelerator) -> set[s
     """Which of the named device traits (``device_traits`` in engines.yaml) a device has."""
     capability = accelerator.capability()
     found = {"cuda"} if capability is not None else set()
+    if accelerator.architecture == "cpu":
+        found.add("processor")
     large, old = traits["large"], version_key(traits["turing"]["compute_capability_under"])
     is_large = accelerator.usable_memory >= parse_quantity(large["memory_at_least"], "byte")
     if is_large and accelerator.architecture not in large["except_architectures"] and not accelerator.unified_memory:

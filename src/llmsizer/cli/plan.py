@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from llmsizer.catalog.catalog import Catalog
 from llmsizer.cli.options import QUESTION, CatalogPaths, Format, catalog_of, option, with_words
 from llmsizer.cli.output import checked_format, print_tables, width
 from llmsizer.cli.sweep import Progress
 from llmsizer.core.errors import InvalidQuestion
 from llmsizer.planner.ask import PLAIN_WORDS, question_of
 from llmsizer.planner.plan import Plan, plan_question
+from llmsizer.planner.planning import Answer, Planning
 from llmsizer.report.memory import paragraphs
-from llmsizer.report.plan import answer_lines, picks_table, plan_heading, rejected_table, rows_table
-from llmsizer.report.tables import Table, as_csv, as_json
+from llmsizer.report.plan import (
+    MOST_EFFECTS,
+    MOST_REJECTED,
+    answer_lines,
+    left_out,
+    picks_table,
+    plan_heading,
+    rejected_table,
+    rows_table,
+    sensitivity_table,
+)
+from llmsizer.report.tables import Table
 
 EXAMPLES = """Examples:
 
@@ -23,7 +36,9 @@ EXAMPLES = """Examples:
 
   llmsizer plan -m llama-3.1-70b --rate 10 --targets interactive --gpus h100,h200,l40s --formats auto,fp8,awq
 
-  llmsizer plan plan.yaml -o report.html
+  llmsizer plan examples/plan.yaml -o report.html
+
+  llmsizer plan --init plan.yaml
 """
 
 Text = str | None
@@ -57,25 +72,52 @@ WORDS = {
     name: ((Text, None, QUESTION[name][2]) if name == "model" else QUESTION[name])
     for name in QUESTION if name in (*PLAIN_WORDS, "concurrency", "request_rate", "price", "price_date")
 }  # fmt: skip
+Output = Annotated[
+    list[str] | None,
+    typer.Option("--output", "-o", help="Write a report into this .html, .md, .json or .csv file; may be given more than once.", metavar="FILE"),
+]  # fmt: skip
 
 
 @with_words({**WORDS, **CHOICES})
 def command(
     words: Mapping[str, Any],
     file: Annotated[Text, typer.Argument(help="A plan file (YAML) instead of options.", metavar="[FILE]")] = None,
+    output: Output = None,
+    plots: Annotated[
+        bool, typer.Option("--plots/--no-plots", help="Whether an HTML report has drawings (default).", show_default=False)
+    ] = True,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Print every candidate and every device that is not chosen.")
+    ] = False,
+    init: Annotated[bool, typer.Option("--init", help="Write a commented plan file (to FILE, or print it).")] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of plan files, for editors.")] = False,
     format_: Format = "table",
     catalog: CatalogPaths = None,
 ) -> None:
     """Finds the cheapest hardware and settings that meet the targets, and says why the others do not."""
-    form, nouns = checked_format(format_), catalog_of(catalog)
-    if file is not None:
-        raise InvalidQuestion("plan files are not read yet", "give the options on the command line")
-    question = question_of(asked(words))
+    if init or schema:
+        write_starter(file) if init else print_schema()
+        return
+    form, paths, nouns = checked_format(format_), checked_outputs(output, plots), catalog_of(catalog)
     with Progress() as progress:
-        plan = plan_question(question, nouns, progress)
-    print_plan(plan, form)
-    if not plan.picks:
+        planning = answered(file, words, nouns, progress)
+    write_reports(planning, paths, plots)
+    if not paths or form != "table":
+        print_planning(planning, form, everything)
+    if not planning.meets_targets:
         raise SystemExit(1)
+
+
+def answered(file: Text, words: Mapping[str, Any], nouns: Catalog, progress: Callable[[int, int], None]) -> Planning:
+    """The plans of a file, or the one that the options ask for."""
+    if file is None:
+        return Planning("", "", (Answer("", "", plan_question(question_of(asked(words)), nouns, progress)),))
+    typed = [name for name, value in words.items() if value != {**WORDS, **CHOICES}[name][1]]
+    if typed:
+        raise InvalidQuestion(f"a plan file and --{typed[0].replace('_', '-')} exclude each other", "write it into the file")
+    from llmsizer.planner.plan_file import read_plan_file
+
+    return read_plan_file(file, nouns).answer(nouns, progress)
 
 
 def asked(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,26 +135,88 @@ def asked(given: Mapping[str, Any]) -> dict[str, Any]:
     return words
 
 
-def print_plan(plan: Plan, form: str) -> None:
-    """Prints a plan in one of the output formats."""
-    if form == "json":
-        print(as_json(plan.to_dict()))
-    elif form == "csv":
-        rows = list(plan.alternatives)
-        print(as_csv(list(rows[0]) if rows else ["hardware"], [list(row.values()) for row in rows]))
-    elif form == "markdown":
-        lines = [f"- {line}" for line in answer_lines(plan)]
-        print("\n".join([f"## {plan_heading(plan.question)}", "", *lines, ""]))
-        print_tables("Candidates", tables(plan), form)
-    else:
-        print("\n".join([*paragraphs([plan_heading(plan.question), "", *answer_lines(plan)], width()), ""]))
-        print_tables(f"{plan.candidates.tried:,} candidates tried, {len(plan.candidates):,} fit", tables(plan), form)
+def checked_outputs(output: list[str] | None, plots: bool) -> list[Path]:
+    """The files to write, refused before anything is computed where they could not be made."""
+    if not output:
+        return []
+    from llmsizer.report.planning.writing import check_output
+
+    for each in output:
+        check_output(Path(each), plots)
+    return [Path(each) for each in output]
 
 
-def tables(plan: Plan) -> list[Table]:
-    """Picks, other candidates and rejections; those that are empty are left out."""
-    found = [
-        picks_table(plan), rows_table("Best of each device", plan.alternatives),
-        rows_table("Not beaten in cost, latency and throughput at once", plan.front), rejected_table(plan),
+def write_reports(planning: Planning, paths: list[Path], plots: bool) -> None:
+    """Writes the report into every file that was asked for."""
+    from llmsizer.report.planning.writing import write_report
+
+    for path in paths:
+        write_report(planning, path, plots)
+        print(f"{path}: written")
+
+
+def write_starter(file: Text) -> None:
+    """Writes the commented plan file, never over another file; without a name it is printed."""
+    from llmsizer.planner.starter import starter_text
+
+    if file is None:
+        print(starter_text(), end="")
+        return
+    from llmsizer.report.planning.writing import write_whole
+
+    if Path(file).exists():
+        raise InvalidQuestion(f"{file} is there already", "give another name")
+    write_whole(Path(file), starter_text())
+    print(f"{file}: written; llmsizer plan {file} answers it")
+
+
+def print_schema() -> None:
+    """Prints the JSON Schema of plan files."""
+    from llmsizer.planner.plan_schema import plan_json_schema
+    from llmsizer.report.tables import as_json
+
+    print(as_json(plan_json_schema()))
+
+
+def print_planning(planning: Planning, form: str, everything: bool) -> None:
+    """Prints the plans in one of the output formats."""
+    if form != "table":
+        from llmsizer.report.planning.writing import report_text
+
+        print(report_text(planning, {"json": ".json", "csv": ".csv", "markdown": ".md"}[form], plots=False), end="")
+        return
+    for place, answer in enumerate(planning.answers):
+        if place:
+            print()
+        if answer.name:
+            print(f"== {answer.name} ==")
+        print_plan(answer.plan, everything)
+
+
+def print_plan(plan: Plan, everything: bool = False) -> None:
+    """Prints a plan: on a screen or two, or with everything that was found."""
+    print("\n".join([*paragraphs([plan_heading(plan.question)], width(), 2), "", *paragraphs(answer_lines(plan), width()), ""]))
+    shown = every_table(plan) if everything else short_tables(plan)
+    tables = [table for table in shown if table.rows]
+    missing = 0 if everything else left_out(plan, MOST_REJECTED)
+    notes = [f"{missing} more devices are not chosen; --all prints them, and all candidates"] if missing else []
+    print_tables(f"{plan.candidates.tried:,} candidates tried, {len(plan.candidates):,} fit", tables, "table", notes)
+
+
+def short_tables(plan: Plan) -> list[Table]:
+    """Picks, what else would do, what moves the answer, and the nearest misses."""
+    picked = {pick.estimate.case.accelerator.id for pick in plan.picks}
+    others = [row for row in plan.alternatives if row["hardware"] not in picked]
+    return [
+        picks_table(plan), rows_table("Other devices that would do", others),
+        sensitivity_table(plan, MOST_EFFECTS), rejected_table(plan, MOST_REJECTED),
     ]  # fmt: skip
-    return [table for table in found if table.rows]
+
+
+def every_table(plan: Plan) -> list[Table]:
+    """All that was found."""
+    return [
+        picks_table(plan), rows_table("Best of each device", plan.alternatives, None),
+        rows_table("Not beaten in cost, latency and throughput at once", plan.front, None),
+        sensitivity_table(plan), rejected_table(plan),
+    ]  # fmt: skip

@@ -159,14 +159,24 @@ def batch_load(rate: PerSecond, time: Seconds, batch: Count) -> Fraction:
     return rate * time / batch
 
 
-@formula(reference="variance of a time that grows with a number, and of the longest of n answers, about 1/n of one's")
-def service_deviation(growth: Seconds, variance: Count, decode: Seconds, variation: Fraction, batch: Count) -> Seconds:
-    """Standard deviation of the time of a batch whose size varies, and its longest answer.
+@formula(reference="a decode step for each token by which the longest answer varies")
+def longest_deviation(steps: Count, step: Seconds, variation: Fraction) -> Seconds:
+    """Standard deviation of a batch's time that comes from its longest answer, ``variation`` of it over the mean.
 
-    >>> round(service_deviation(0.1, 4.0, 0.0, 0.0, 4.0), 6)
+    >>> round(longest_deviation(200.0, 0.01, 0.5), 6)
+    1.0
+    """
+    return steps * step * variation
+
+
+@formula(reference="variance of a time that grows with a number")
+def size_deviation(growth: Seconds, variance: Count) -> Seconds:
+    """Standard deviation of the time of a batch whose size varies.
+
+    >>> size_deviation(0.1, 4.0)
     0.2
     """
-    return sqrt(growth * growth * variance + decode * decode * variation * variation / batch)
+    return growth * sqrt(variance)
 
 
 @formula(reference="finite difference over the size of a batch")
@@ -179,13 +189,21 @@ def batch_growth(larger: Seconds, smaller: Seconds, difference: Count) -> Second
     return maximum(larger - smaller, 0 * larger) / maximum(difference, 1e-9)
 
 
-@formula(
-    reference="a request of a batch ends with it; one in n is the longest itself, the others' TPOT is decode time / (own answer − 1)"
-)
-def padded_step_seconds(decode: Seconds, steps: Count, inverse: Fraction, step: Seconds, batch: Count) -> Seconds:
+@formula(reference="a request of a batch ends with it: its decode time over its own steps, E[longest / own] over requests")
+def padded_step_seconds(step: Seconds, padding: Fraction) -> Seconds:
     """Mean time per decode step of a request's own, in a batch padded to its longest answer.
 
-    >>> round(padded_step_seconds(8.0, 100.0, 1.5, 0.05, 4.0), 6)
-    0.1025
+    >>> round(padded_step_seconds(0.02, 1.5), 3)
+    0.03
     """
-    return step / batch + (1 - 1 / batch) * decode * inverse / maximum(steps, 1.0)
+    return step * padding
+
+
+@formula(reference="one request in n is the longest of its batch; the others' time goes by their own answers")
+def padded_step_at(step: Seconds, decode: Seconds, own: Count, batch: Count) -> Seconds:
+    """Time per decode step of a request with so many steps of its own in a padded batch.
+
+    >>> round(padded_step_at(0.02, 8.0, 200.0, 4.0), 3)
+    0.035
+    """
+    return step / batch + (1 - 1 / batch) * decode / maximum(own, 1.0)

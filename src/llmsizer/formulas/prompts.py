@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from llmsizer.core.explain import formula
 from llmsizer.core.numerics import exp, floor, maximum, minimum, sqrt
-from llmsizer.core.quantities import Count, Fraction, Seconds, Tokens
+from llmsizer.core.quantities import Count, Fraction, Number, Seconds, Tokens, Unit
+
+SecondsSquared = Annotated[Number, Unit("second^2")]
 
 
 @formula(reference="finite difference: what a step with prompts takes longer, for each of them")
@@ -176,19 +180,37 @@ def decode_with_trail(steps: Count, step: Seconds, trail: Seconds) -> Seconds:
     return steps * step + minimum(steps, 1.0) * trail
 
 
-@formula(reference="variances of the rest of a uniform step, of own and others' prompts, and of an exponential queue")
-def first_token_deviation(
-    met: Seconds, busy: Fraction, each: Seconds, others: Count, variation: Fraction, queue: Seconds, load: Fraction
-) -> Seconds:
-    """Standard deviation of the time to first token.
+@formula(reference="size-biased steps: S = a with or without b, met in proportion to their length")
+def met_step_variance(met: Seconds, usual: Seconds, each: Seconds) -> SecondsSquared:
+    """Variance of the length of the step into which a request comes.
 
-    >>> round(first_token_deviation(0.12, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0), 4)
+    >>> round(met_step_variance(0.05, 0.04, 0.02), 6)
+    0.0006
+    """
+    return maximum(met - usual, 0 * met) * (usual + each)
+
+
+@formula(reference="variances of the rest of a step, of own and others' prompts, of the step that both follow, of an exponential queue")
+def first_token_deviation(
+    rest: Seconds, busy: Fraction, prompts: Seconds, steps: SecondsSquared, share: Fraction, queue: Seconds, load: Fraction
+) -> Seconds:
+    """Standard deviation of the time to first token; ``rest`` is the mean wait of a busy engine's step.
+
+    >>> round(first_token_deviation(0.06, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0), 4)
     0.0346
     """
-    prompts = each * each * (variation * variation + others * (1 + variation * variation))
-    return sqrt(
-        met * met * (busy / 3 - busy * busy / 4) + prompts + queue * queue * (2 / minimum(maximum(load, 1e-6), 1.0) - 1)
-    )
+    waiting = 4 * rest * rest * (busy / 3 - busy * busy / 4) + (share + 0.5) ** 2 * steps * busy
+    return sqrt(waiting + prompts * prompts + queue * queue * (2 / minimum(maximum(load, 1e-6), 1.0) - 1))
+
+
+@formula(reference="compound Poisson: own prompt's variation, and others' number and variation")
+def prompts_spread(each: Seconds, others: Count, variation: Fraction) -> Seconds:
+    """Standard deviation of the time that prompts add to a request's own step.
+
+    >>> round(prompts_spread(0.02, 1.0, 0.0), 3)
+    0.02
+    """
+    return each * sqrt(variation * variation + others * (1 + variation * variation))
 
 
 @formula(reference="variance of a sum of steps S' = a + b·N: b²·n·(1 + c²) / (1 − ρ)² for each, counted long term")

@@ -49,14 +49,15 @@ class _Setting:
 def sensitivity(pick: Pick, question: PlanQuestion, catalog: Catalog) -> tuple[Effect, ...]:
     """The effects of the inputs on a pick's capacity, largest first."""
     work = pick.estimate.case.workload
-    lengths: dict[str, Any] = {name: int(getattr(work, name)) for name in LENGTHS}
-    hits = float(work.prefix_cache_hit_rate)
-    words = replace(pick.words, request_rate=None, prefix_cache_hit_rate=hits, **lengths)
+    fixed: dict[str, Any] = {}
+    if work.spread is None and pick.words.workload is None:
+        fixed = {name: int(getattr(work, name)) for name in LENGTHS}
+    words = replace(pick.words, request_rate=None, prefix_cache_hit_rate=float(work.prefix_cache_hit_rate), **fixed)
     base = _Setting(words, pick.estimate.case.accelerator, question.targets)
     usual = _bears(base, catalog)
     assert usual is not None, "a pick bears something"
     found = []
-    for name, change in _inputs(base):
+    for name, change in _inputs(base, bool(fixed)):
         lower, higher = (_bears(change(base, 1 + sign * CHANGE), catalog) for sign in (-1, 1))
         found.append(Effect(name, *(None if each is None else each / usual - 1 for each in (lower, higher))))
     return tuple(sorted(found, key=lambda effect: -effect.size))
@@ -69,14 +70,15 @@ def _bears(setting: _Setting, catalog: Catalog) -> float | None:
 Change = Callable[[_Setting, float], _Setting]
 
 
-def _inputs(base: _Setting) -> Iterator[tuple[str, Change]]:
+def _inputs(base: _Setting, fixed_lengths: bool) -> Iterator[tuple[str, Change]]:
     yield "memory bandwidth", _of_device("memory_bandwidth")
     yield "peak FLOP/s", lambda now, factor: _with_device(now, peak_dense=_scaled(now.device.peak_dense, factor))
     yield "device memory", _of_device("usable_memory")
     if base.words.tensor_parallel_size * base.words.data_parallel_size * base.words.pipeline_parallel_size > 1:
         yield "link bandwidth", _link
-    yield "tokens of a prompt", _of_length("input_tokens")
-    yield "tokens of an answer", _of_length("output_tokens")
+    if fixed_lengths:
+        yield "tokens of a prompt", _of_length("input_tokens")
+        yield "tokens of an answer", _of_length("output_tokens")
     if base.words.prefix_cache_hit_rate:
         yield "prefix cache hit rate", _hit_rate
     for place, target in enumerate(base.targets):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,8 @@ def plan_heading(question: PlanQuestion) -> str:
     """What was asked, in one line."""
     words = question.words
     sizes = f"{_tokens(words.input_tokens, 1024)} in and {_tokens(words.output_tokens, 256)} out"
-    cached = f", {words.prefix_cache_hit_rate:.0%} of the prompt cached" if words.prefix_cache_hit_rate else ""
+    hits = float(words.prefix_cache_hit_rate)
+    cached = f", {hits:.0%} of the prompt cached" if hits else ""
     targets = ", ".join(str(target) for target in question.targets) or "no targets"
     return f"{words.model}: {load_text(question)} of {sizes}{cached}; {targets}"
 
@@ -164,18 +166,18 @@ def picks_table(plan: Plan) -> Table:
         ]
         for pick in plan.picks
     ]  # fmt: skip
-    headers = ["replicas×devices", "USD/h", *(f"{target.title}, ms" for target in plan.question.targets), "evidence"]
-    title = "Picks: the cheapest of each device" + (" (times: estimated / simulated)" if plan.question.targets else "")
+    headers = ["replicas×devices", "USD/h", *(f"{target.title} ms" for target in plan.question.targets), "evidence"]
+    title = "Picks: the cheapest of each device" + (" (times: estimated/simulated)" if plan.question.targets else "")
     return Table(title, headers, rows, right=tuple(range(1, len(headers) - 1)))
 
 
 def _times(margin: Margin) -> str:
     simulated = "–" if margin.simulated is None else f"{1e3 * margin.simulated:,.0f}"
-    return f"{1e3 * margin.estimated:,.0f} / {simulated}"
+    return f"{1e3 * margin.estimated:,.0f}/{simulated}"
 
 
 def rows_table(title: str, rows: Sequence[Mapping[str, Any]], most: int | None = MOST_ALTERNATIVES) -> Table:
-    """Candidates, cheapest first."""
+    """Candidates, cheapest first; ``tokens/s`` are output tokens of one device."""
     made = [
         [
             deployment_name(row), f"{row['usd_per_hour']:,.2f}", f"{1e3 * row['ttft_seconds']:,.0f}",
@@ -183,7 +185,7 @@ def rows_table(title: str, rows: Sequence[Mapping[str, Any]], most: int | None =
         ]
         for row in rows[:most]
     ]  # fmt: skip
-    headers = ["replicas×devices", "USD/h", "TTFT, ms", "TPOT, ms", "tokens/s/device"]
+    headers = ["replicas×devices", "USD/h", "TTFT ms", "TPOT ms", "tokens/s"]
     return Table(title, headers, made, right=(1, 2, 3, 4))
 
 
@@ -202,9 +204,14 @@ def left_out(plan: Plan, most: int) -> int:
 def _by_reason(plan: Plan, most: int | None) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = {}
     for each in sorted(plan.rejected, key=lambda each: (each.miss is None, each.miss or 0.0)):
-        reason = each.reason if most is None else each.reason.rpartition(NEAREST)[2]
+        reason = each.reason if most is None else _in_short(each.reason)
         groups.setdefault(reason, []).append(each.device)
     return groups
+
+
+def _in_short(reason: str) -> str:
+    """The nearest miss alone; of a device without a price not how many would do."""
+    return re.sub(r"^\d+ × \d+ (?=would do)", "", reason.rpartition(NEAREST)[2])
 
 
 def sensitivity_table(plan: Plan, most: int | None = None) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llmsizer.core.numerics import maximum
 from llmsizer.core.quantities import Fraction, Tokens
 from llmsizer.formulas.workload import (
     TokensSquared,
@@ -109,11 +110,29 @@ class LengthLaw:
 
     def longest_of(self, count: Any) -> Any:
         """The mean of the longest of some requests (a number or an array), as a ratio to the mean."""
+        return self._of_longest(count, self.ratios)
+
+    def deviation_of_longest(self, count: Any) -> Any:
+        """The standard deviation of the longest of some requests, as a ratio to the mean."""
+        mean, square = self.longest_of(count), self._of_longest(count, self.ratios**2)
+        return maximum(square - mean * mean, 0.0) ** 0.5
+
+    def padding_of(self, count: Any) -> Any:
+        """The mean over requests of the longest of their batch over their own."""
+        import numpy as np
+
+        numbers = np.atleast_1d(np.asarray(count, dtype=float))
+        longer = 1.0 - self.below[None, :-1] ** np.maximum(numbers[:, None] - 1.0, 0.0)
+        beyond = np.cumsum((longer * np.diff(self.ratios))[:, ::-1], axis=1)[:, ::-1]
+        found = 1.0 + (beyond / self.ratios[:-1]) @ self.weights[:-1]
+        return float(found[0]) if np.ndim(count) == 0 else found
+
+    def _of_longest(self, count: Any, values: NDArray[np.float64]) -> Any:
         import numpy as np
 
         numbers = np.atleast_1d(np.asarray(count, dtype=float))
         powers = self.below[None, :] ** numbers[:, None]
-        found = np.diff(powers, axis=1, prepend=0.0) @ self.ratios
+        found = np.diff(powers, axis=1, prepend=0.0) @ values
         return float(found[0]) if np.ndim(count) == 0 else found
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llmsizer.core.errors import UnsupportedCombination
 from llmsizer.core.explain import named, plain
 from llmsizer.core.numerics import maximum, minimum, where
-from llmsizer.core.quantities import Count, Fraction, PerSecond, Seconds
+from llmsizer.core.quantities import Count, PerSecond, Seconds
 from llmsizer.formulas.batches import (
     batch_growth,
     batch_load,
@@ -20,13 +20,15 @@ from llmsizer.formulas.batches import (
     batch_wait_seconds,
     gathered,
     gathering_seconds,
+    longest_deviation,
     own_batch,
     padded_context,
     padded_step_seconds,
-    service_deviation,
+    size_deviation,
     turn_seconds,
 )
 from llmsizer.formulas.latency import decode_seconds, delayed_seconds, end_to_end_seconds, token_seconds
+from llmsizer.formulas.percentiles import joint_deviation
 from llmsizer.formulas.prompts import first_token_seconds, prefill_queue_seconds, tokens_of_prompts
 from llmsizer.formulas.serving import (
     batch_seen,
@@ -39,7 +41,7 @@ from llmsizer.formulas.serving import (
     sequences_at_rate,
 )
 from llmsizer.sizing.fixed_point import anywhere, every, fixed_point, pick
-from llmsizer.sizing.lengths import padded_lengths
+from llmsizer.sizing.lengths import deviation_of_longest, padded_lengths, padding
 from llmsizer.sizing.moment import Moment, Steady, merged
 from llmsizer.sizing.steps import Step, decode_step
 
@@ -70,8 +72,6 @@ class Batches:
 
     def __init__(self, serving: Serving) -> None:
         self.serving, self.case = serving, serving.case
-        work = self.case.workload
-        self.variation: Fraction = work.spread.output_variation if work.spread is not None else 0.0
         self.window: Seconds = self.case.batch_window_seconds if self.case.batching == "dynamic" else 0.0
 
     def service(self, batch: Count) -> Service:
@@ -109,7 +109,12 @@ class Batches:
         stay = delayed_seconds(delayed_seconds(found.whole, window), self.case.engine.front_end)
         rate = batch_rate(batch, where(alone, stay, found.whole))
         wait = delayed_seconds(turn_seconds(concurrency, rate, stay), window)
-        return self._steady(found, batch, plain(concurrency) - plain(batch), rate, wait, 0.0)
+        turns = where(alone, 0.0, self.spread(found))
+        return self._steady(found, batch, plain(concurrency) - plain(batch), rate, wait, turns)
+
+    def spread(self, found: Service) -> Seconds:
+        """Standard deviation of a batch's time that comes from its longest answer."""
+        return longest_deviation(self.serving.steps, found.pure_seconds, deviation_of_longest(self.case.workload, found.batch))
 
     def open(self, rate: Any, cap: Any, most: Any = None) -> Steady:
         """Requests that come at a rate: a batch takes what came during the one before it, up to ``cap``."""
@@ -136,7 +141,7 @@ class Batches:
         growth = batch_growth(usual.whole, self.service(1.0).whole, plain(size) - 1.0)
         variance = batch_variance(size, rate, growth)
         gathering = gathering_seconds(rate, usual.whole, self.window)
-        spread = service_deviation(growth, variance, usual.decode, self.variation, size)
+        spread = joint_deviation(size_deviation(growth, variance), self.spread(usual))
         wait = batch_wait_seconds(rate, usual.whole, self.window, gathering, spread)
         queue = prefill_queue_seconds(batch_load(rate, full.whole, limit), limit, 0.0, full.whole)
         mine = self.service(own_batch(size, variance, limit))
@@ -158,10 +163,11 @@ class Batches:
                 size: Any = None) -> Steady:  # fmt: skip
         serving = self.serving
         ttft = first_token_seconds(self.case.engine.front_end, 0.0, wait, 1.0, 0.0, found.first)
-        step = padded_step_seconds(found.decode, serving.steps, serving.inverse, found.pure_seconds, found.batch)
+        step = padded_step_seconds(found.pure_seconds, padding(self.case.workload, found.batch))
         moment = Moment(
             plain(size if size is not None else found.batch) - 1.0, found.batch, found.pure, found.pure_seconds, found.prompts,
-            found.prompt_seconds, step, serving.steps, found.decode, ttft, 0.0, ttft_deviation=spread, e2e_deviation=spread,
+            found.prompt_seconds, step, serving.steps, found.decode, ttft, 0.0, ttft_deviation=spread,
+            e2e_deviation=joint_deviation(spread, self.spread(found)),
         )  # fmt: skip
         tpot = token_seconds(step, serving.speculation.tokens_per_step)
         e2e = end_to_end_seconds(ttft, found.decode)

@@ -62,6 +62,16 @@ def padded_lengths(work: Workload, prompt: Tokens, count: Count) -> tuple[Tokens
     return longest, longest_tokens(work.output_tokens, spread.outputs.longest_of(number))
 
 
+def padding(work: Workload, count: Count) -> Fraction:
+    """Mean over requests of the longest answer of their batch over their own."""
+    return 1.0 if work.spread is None else work.spread.outputs.padding_of(plain(count))
+
+
+def deviation_of_longest(work: Workload, count: Count) -> Fraction:
+    """Standard deviation of the longest answer of a batch, over the mean answer."""
+    return 0.0 if work.spread is None else work.spread.outputs.deviation_of_longest(plain(count))
+
+
 def answer_at(work: Workload, share: float) -> Tokens:
     """The answer that a share of the requests does not exceed."""
     if work.spread is None:

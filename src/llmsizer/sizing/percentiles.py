@@ -8,7 +8,7 @@ from typing import Any
 
 from llmsizer.core.explain import named, plain
 from llmsizer.core.quantities import Count, Seconds
-from llmsizer.formulas.batches import padded_step_seconds, padded_steps
+from llmsizer.formulas.batches import padded_step_at, padded_steps
 from llmsizer.formulas.latency import decode_seconds, token_seconds
 from llmsizer.formulas.percentiles import (
     answer_quantile,
@@ -55,7 +55,7 @@ def _token(case: Case, serving: Serving, steady: Steady, deviation: Seconds, sha
     moment, tokens = steady.moment, serving.speculation.tokens_per_step
     if case.batching in BATCHWISE:
         own = padded_steps(answer_at(case.workload, 1 - share))
-        return token_seconds(padded_step_seconds(moment.decode_seconds, own, 1.0, moment.pure_seconds, moment.batch), tokens)
+        return token_seconds(padded_step_at(moment.pure_seconds, moment.decode_seconds, own, moment.batch), tokens)
     step = moment.step_seconds
     return token_seconds(skewed_quantile(step, varying_part(step, moment.pure_seconds), deviation, score), tokens)
 

@@ -37,6 +37,7 @@ from llmsizer.formulas.prompts import (
     first_token_deviation,
     first_token_seconds,
     met_step_seconds,
+    met_step_variance,
     met_turn_seconds,
     own_step_seconds,
     prefill_queue_seconds,
@@ -44,6 +45,7 @@ from llmsizer.formulas.prompts import (
     prompt_time_share,
     prompts_deviation,
     prompts_met,
+    prompts_spread,
     prompts_with_trail,
     residual_seconds,
     step_with_prompts,
@@ -162,7 +164,10 @@ class Serving:
         queue = prefill_queue_seconds(now.prefill_load, width, self.variation, mixed)
         rest = residual_seconds(meeting.met, meeting.busy)
         ttft = first_token_seconds(self.front_end(now.others), rest, queue, passes, mixed, own)
-        spread = first_token_deviation(meeting.met, meeting.busy, each, with_it, self.variation, queue, now.prefill_load)
+        varying = met_step_variance(meeting.met, now.step_seconds if self.in_flight else now.pure_seconds, each)
+        others = prompts_spread(each, with_it, self.variation)
+        half = residual_seconds(meeting.met, 1.0)
+        spread = first_token_deviation(half, meeting.busy, others, varying, meeting.share, queue, now.prefill_load)
         trail, feedback = 0.0, 0.0
         if self.is_open:
             feedback = meeting.share

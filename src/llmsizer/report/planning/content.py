@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 
 from llmsizer import __version__
@@ -19,16 +19,16 @@ from llmsizer.planner.planning import Answer, Planning
 from llmsizer.report.cost import cost_tables
 from llmsizer.report.plan import (
     answer_rows,
-    deployment_text,
     evidence_text,
     load_text,
+    pick_name,
     picks_table,
     plan_heading,
     rejected_table,
     rows_table,
 )
 from llmsizer.report.planning.blocks import Block, Code, Facts, Folded, Paragraph, Report, Section
-from llmsizer.report.planning.pictures import pictures
+from llmsizer.report.planning.pictures import MAKERS, OF_EVERY_SCENARIO, pictures
 from llmsizer.report.planning.sources import source_table
 from llmsizer.report.tables import Table
 
@@ -42,11 +42,15 @@ DEPTH = 4
 
 
 def report_of(planning: Planning, plots: bool = True) -> Report:
-    """The report of a planning; without ``plots`` the numbers of the drawings alone."""
+    """The report of a planning; without ``plots`` the numbers of the pictures alone.
+
+    Everything is drawn for the first answer, and for the others what depends on the scenario most.
+    """
     several = len(planning.answers) > 1
     first = planning.answers[0].plan
     head: list[Block] = [overview(planning)] if several else [Paragraph(plan_heading(first.question)), answer_facts(first)]
-    sections = [answer_section(each, plots, several) for each in planning.answers]
+    drawn = [MAKERS, *([OF_EVERY_SCENARIO] * (len(planning.answers) - 1))] if plots else [()] * len(planning.answers)
+    sections = [answer_section(each, names, several) for each, names in zip(planning.answers, drawn, strict=True)]
     return Report(planning.title or TITLE, planning.description, head, sections, made_with(first.candidates.catalog))
 
 
@@ -65,19 +69,20 @@ def overview(planning: Planning) -> Table:
     """One line for every workload of every scenario, and the sum of each scenario with several workloads."""
     rows: list[list[str]] = []
     for scenario, answers in planning.scenarios.items():
-        rows += [[scenario, each.workload, load_text(each.plan.question), *_overview_cells(each.plan)] for each in answers]
+        rows += [[each.name, *_overview_cells(each.plan)] for each in answers]
         if len(answers) > 1:
             cost = planning.usd_per_hour(scenario)
-            rows.append([scenario, "all", "", "", "not known" if cost is None else f"{cost:,.2f}", "", ""])
-    headers = ["scenario", "workload", "load", "run", "USD/h", "nearest to its target", "evidence"]
-    return Table("", headers, rows, right=(4,))
+            rows.append(
+                [f"{scenario}: all".removeprefix(": "), "", "not known" if cost is None else f"{cost:,.2f}", "", "", ""]
+            )
+    return Table("", ["", "run", "USD/h", "least room", "evidence", "load"], rows, right=(2,))
 
 
 def _overview_cells(plan: Plan) -> list[str]:
-    best = plan.best
+    load, best = load_text(plan.question), plan.best
     if best is None:
-        return ["nothing meets the targets", "", "; ".join(plan.nearest[:1]), ""]
-    return [deployment_text(best), f"{best.usd_per_hour:,.2f}", _tightest(best), best.estimate.evidence.tier]
+        return [f"nothing meets the targets; nearest: {'; '.join(plan.nearest[:1]) or 'none'}", "", "", "", load]
+    return [pick_name(best), f"{best.usd_per_hour:,.2f}", _tightest(best), best.estimate.evidence.tier, load]
 
 
 def _tightest(pick: Pick) -> str:
@@ -85,8 +90,7 @@ def _tightest(pick: Pick) -> str:
     if not pick.margins:
         return "no targets"
     tightest = min(pick.margins, key=lambda margin: margin.room)
-    verb = "below" if tightest.room >= 0 else "above"
-    return f"{tightest.target.title} {abs(tightest.room):.0%} {verb}"
+    return f"{tightest.target.title}: {f'{tightest.room:.0%} to spare' if tightest.is_met else 'missed'}"
 
 
 def answer_facts(plan: Plan) -> Facts:
@@ -94,12 +98,12 @@ def answer_facts(plan: Plan) -> Facts:
     return Facts(answer_rows(plan))
 
 
-def answer_section(answer: Answer, plots: bool, named: bool) -> Section:
+def answer_section(answer: Answer, drawn: Collection[str], named: bool) -> Section:
     """Everything about one answer."""
     plan = answer.plan
     blocks: list[Block] = [Paragraph(plan_heading(plan.question)), answer_facts(plan)] if named else []
     if plan.best is not None:
-        blocks += [picks_table(plan), Section("Pictures" if plots else "Figures", list(pictures(plan, plots)), 3)]
+        blocks += [picks_table(plan), Section("Figures", list(pictures(plan, drawn)), 3)]
         blocks.append(Section("Start it", list(_launch(plan.best)), 3))
     blocks.append(Section("What else would do, and what would not", list(_others(plan)), 3))
     if plan.best is not None:

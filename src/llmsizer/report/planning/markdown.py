@@ -20,10 +20,10 @@ def as_markdown(report: Report) -> str:
 
 
 def plain(text: str) -> str:
-    """Text that Markdown shows as it is, in one line.
+    r"""Text that Markdown shows as it is, in one line.
 
     >>> print(plain("![a](b) <i>"))
-    \\!\\[a\\](b) \\<i\\>
+    \!\[a\](b) \<i\>
     """
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()).replace("&", "&amp;"))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from llmsizer.core.explain import plain
@@ -31,12 +31,11 @@ POINTS = 8
 PANEL, BAR = 1.45, 0.42
 
 
-def pictures(plan: Plan, drawn: bool) -> Iterator[Picture]:
-    """All drawings of a plan that has picks; without ``drawn`` their numbers only."""
-    for make in (front_picture, throughput_picture, load_picture, price_picture, memory_picture, roofline_picture):
-        yield make(plan, drawn)
-    if plan.sensitivity:
-        yield sensitivity_picture(plan, drawn)
+def pictures(plan: Plan, drawn: Collection[str]) -> Iterator[Picture]:
+    """All pictures of a plan that has picks; those that are not ``drawn`` have their numbers only."""
+    for name, make in MAKERS.items():
+        if name != "sensitivity" or plan.sensitivity:
+            yield make(plan, name in drawn)
 
 
 def _drawn(drawn: bool, draw: Callable[[Sheet], None], **sizes: Any) -> str:
@@ -54,15 +53,14 @@ def _colour(place: int) -> str:
 def _scatter(sheet: Sheet, axes: Any, plan: Plan, x: Callable[[Mapping[str, Any]], float], y: str) -> None:
     """The rows of the front and the best of each device, with the picks marked."""
     rows = {_key(row): row for row in (*plan.alternatives, *plan.front)}
-    picked = {_key(_row_of(pick)): place for place, pick in reversed(list(enumerate(plan.picks)))}
-    for key, row in rows.items():
-        place = picked.get(key)
-        colour = FAINT if place is None else _colour(place)
-        (mark,) = axes.plot(
-            x(row), row[y], MARKERS[(place or 0) % len(MARKERS)], color=colour, markersize=4 if place is None else 8,
-            label=None if place is None else pick_name(plan.picks[place]),
-        )  # fmt: skip
-        sheet.tip(mark, _tip(row))
+    picked = {_key(_row_of(pick)): place for place, pick in enumerate(plan.picks)}
+    others = [row for key, row in rows.items() if key not in picked]
+    points = axes.scatter([x(row) for row in others], [row[y] for row in others], s=14, color=FAINT)
+    sheet.tip(points, [_tip(row) for row in others])
+    for key, place in picked.items():
+        if key in rows:
+            row, shape, name = rows[key], MARKERS[place % len(MARKERS)], pick_name(plan.picks[place])
+            sheet.tip(axes.scatter([x(row)], [row[y]], s=64, marker=shape, color=_colour(place), label=name), [_tip(row)])
     sheet.legend(axes)
 
 
@@ -97,7 +95,7 @@ def front_picture(plan: Plan, drawn: bool) -> Picture:
 
     about = (
         "Every deployment that nothing beats in cost, TTFT, TPOT and tokens per second and device at once, and the best of "
-        "each device. Lower left is better; the picks are in colour."
+        "each device; at the peak. Lower left is better; the picks are in colour."
     )
     numbers = rows_table("", plan.front, None)
     return Picture("Cost against the time of a token", about, _drawn(drawn, draw, keys=len(plan.picks)), numbers)
@@ -177,7 +175,7 @@ def _limit(axes: Any, target: Target, peak: float) -> None:
         limit = 1e3 * target.limit_seconds
         axes.axhline(limit, color=INK, linestyle="--", linewidth=1.0)
         axes.set_ylim(top=ABOVE_TARGET * limit)
-        axes.annotate(f"{limit:,.4g} ms", (1, limit), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8)
+        axes.annotate(f"{limit:,.4g} ms", (0.01, limit), xycoords=("axes fraction", "data"), va="bottom", fontsize=8)
 
 
 def _load_table(plan: Plan, targets: Sequence[Target], curves: Sequence[Any]) -> Table:
@@ -268,7 +266,7 @@ def roofline_picture(plan: Plan, drawn: bool) -> Picture:
         axes.set_ylabel("rate of one device (TFLOP/s)")
         axes.yaxis.set_major_formatter(lambda rate, _: f"{rate / 1e12:g}")
         axes.xaxis.set_major_formatter(lambda intensity, _: f"{intensity:g}")
-        sheet.legend(axes, columns=2)
+        sheet.legend(axes)
 
     rows = [
         [phase, each["name"], f"{1e3 * each['seconds']:,.3g}", f"{each['share']:.0%}",
@@ -278,7 +276,7 @@ def roofline_picture(plan: Plan, drawn: bool) -> Picture:
     ]  # fmt: skip
     headers = ["phase", "operation", "ms a step", "share", "FLOP/byte", "bound by"]
     about = f"What the steps of {pick_name(best)} spend their time on: the area of a mark is its share of the step."
-    svg = _drawn(drawn, draw, keys=1)
+    svg = _drawn(drawn, draw, keys=2)
     return Picture("Roofline of the pick", about, svg, Table("", headers, rows, right=(2, 3, 4)))
 
 
@@ -306,3 +304,11 @@ def sensitivity_picture(plan: Plan, drawn: bool) -> Picture:
     )
     svg = _drawn(drawn, draw, height=BAR * len(plan.sensitivity), keys=1, left=0.12)
     return Picture("What moves the answer", about, svg, Table("", table.headers, table.rows, table.right))
+
+
+MAKERS: dict[str, Callable[[Plan, bool], Picture]] = {
+    "front": front_picture, "throughput": throughput_picture, "load": load_picture, "price": price_picture,
+    "memory": memory_picture, "roofline": roofline_picture, "sensitivity": sensitivity_picture,
+}  # fmt: skip
+# What differs most between the scenarios of a plan.
+OF_EVERY_SCENARIO = ("front", "load", "price")

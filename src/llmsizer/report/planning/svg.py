@@ -5,11 +5,10 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from llmsizer.core.errors import LlmsizerError
 from llmsizer.report.figures import PALETTE, blank_figure
 
 # Inches: the figure's width, a plot's height, what an axis with its name takes, a line of the legend, and margins.
@@ -31,13 +30,14 @@ class Sheet:
     """A figure under way: ``with Sheet() as sheet`` draws on ``sheet.figure``; afterwards ``svg`` holds it.
 
     ``height`` of the plot and ``left``, its left margin, in inches; ``keys``: lines of the legend below.
-    Margins are set, not searched for: that halves the time of a drawing.
+    Margins are set, not searched for: that halves the time of a drawing. ``tips``: texts that a pointer shows
+    over the points of a scatter, by its gid.
     """
 
     def __init__(self, height: float = HEIGHT, keys: int = 0, left: float = 0.62) -> None:
         self.height, self.left, self.below = height, left, AXIS + KEY * keys
         self.svg = ""
-        self.tips: dict[str, str] = {}
+        self.tips: dict[str, list[str]] = {}
 
     def __enter__(self) -> Sheet:
         self._style = _styled()
@@ -55,11 +55,10 @@ class Sheet:
         finally:
             self._style.__exit__(kind, *rest)
 
-    def tip(self, mark: Any, text: str) -> None:
-        """Gives a mark a text that a pointer shows."""
-        name = f"tip{len(self.tips)}"
-        mark.set_gid(name)
-        self.tips[name] = text
+    def tip(self, points: Any, texts: Sequence[str]) -> None:
+        """Gives every point of a scatter a text that a pointer shows."""
+        points.set_gid(f"tips{len(self.tips)}")
+        self.tips[points.get_gid()] = list(texts)
 
     def legend(self, axes: Any, columns: int = 1) -> None:
         """The legend of some axes, below the plot."""
@@ -71,14 +70,12 @@ class Sheet:
 
 
 def _styled() -> Any:
-    try:
-        from matplotlib import rc_context
-    except ImportError as error:
-        raise LlmsizerError("the report's plots need matplotlib", "pip install 'llmsizer[plot]', or --no-plots") from error
+    from matplotlib import rc_context
+
     return rc_context(STYLE)
 
 
-def _svg(figure: Any, tips: Mapping[str, str]) -> str:
+def _svg(figure: Any, tips: Mapping[str, Sequence[str]]) -> str:
     out = io.StringIO()
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
     with warnings.catch_warnings():
@@ -87,16 +84,27 @@ def _svg(figure: Any, tips: Mapping[str, str]) -> str:
     return _for_a_page(out.getvalue(), tips)
 
 
-def _for_a_page(text: str, tips: Mapping[str, str]) -> str:
-    """The drawing alone: no prolog, no ids but those that something refers to, colours as variables."""
+def _for_a_page(text: str, tips: Mapping[str, Sequence[str]]) -> str:
+    """The drawing alone: no prolog, no ids but those that something refers to, colours as variables, places to a
+    hundredth of a point."""
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r'(<svg [^>]*?)width="[^"]*" height="[^"]*"', r"\1", text, count=1)
-    for name, tip in tips.items():
-        text = text.replace(f'<g id="{name}">', f"<g><title>{escape(tip)}</title>", 1)
+    for name, texts in tips.items():
+        start = text.index(f'<g id="{name}">')
+        text = text[:start] + _with_titles(text[start:], texts)
     used = set(re.findall(r"#([\w-]+)[\")]", text))
     text = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", text)
     text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font: \1px system-ui, sans-serif", text)
     for colour, name in VARIABLES.items():
         text = re.sub(f"(?<=[: ]){colour}", f"var(--{name}, {colour})", text, flags=re.IGNORECASE)
+    text = re.sub(r' (?:d|x|y|transform)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), text)
     return re.sub(r"\n\s*", "\n", text).strip()
+
+
+def _with_titles(text: str, titles: Sequence[str]) -> str:
+    """The first points of a drawing's rest with a title each."""
+    left = iter(titles)
+    return re.sub(
+        r"<use ([^>]*)/>", lambda found: f"<use {found[1]}><title>{escape(next(left))}</title></use>", text, count=len(titles)
+    )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 from llmsizer.core.errors import InvalidQuestion, LlmsizerError
@@ -16,38 +16,36 @@ from llmsizer.report.tables import as_csv, as_json
 
 
 def report_text(planning: Planning, suffix: str, plots: bool = True) -> str:
-    """A report in the form that a file's ending names. Raises InvalidQuestion for any other."""
-    return FORMS[checked_suffix(suffix)](planning, plots)
+    """A report in the form that a file's ending names."""
+    return FORMS[suffix](planning, plots)
 
 
-def checked_suffix(name: str) -> str:
-    """The ending of a file's name, where it names a form."""
-    suffix = Path(name).suffix.lower() or name.lower()
-    if suffix not in FORMS:
-        raise InvalidQuestion(f"--output: '{Path(name).name[:60]}' must end in {', '.join(FORMS)}")
-    return suffix
+def check_output(path: Path, plots: bool) -> None:
+    """Refuses a file that could not be made: an ending that names no form, drawings without matplotlib, no folder."""
+    if path.suffix.lower() not in FORMS:
+        raise InvalidQuestion(f"--output: '{path.name[:60]}' must end in {', '.join(FORMS)}")
+    if not path.absolute().parent.is_dir():
+        raise InvalidQuestion(f"--output: there is no folder {path.parent}")
+    if plots and path.suffix.lower() == ".html" and find_spec("matplotlib") is None:
+        raise LlmsizerError(
+            "the drawings of an HTML report need matplotlib", "pip install 'llmsizer[plot]', or give --no-plots"
+        )
 
 
 def write_report(planning: Planning, path: Path, plots: bool = True) -> None:
     """Writes a report. Raises LlmsizerError where the file cannot be written."""
-    write_whole(path, report_text(planning, path.suffix, plots))
+    write_whole(path, report_text(planning, path.suffix.lower(), plots))
 
 
 def write_whole(path: Path, text: str) -> None:
     """Writes a text file beside its place first, so that no one ever reads half of it."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False, newline="\n") as file:
-            file.write(text)
-        os.chmod(file.name, 0o666 & ~_umask())
-        os.replace(file.name, path)
-    except OSError as error:
-        raise LlmsizerError(f"{path} cannot be written: {error.strerror}") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        draft.write_text(text, encoding="utf-8", newline="\n")
+        draft.replace(path)
+    except (OSError, ValueError) as error:
+        draft.unlink(missing_ok=True)
+        raise LlmsizerError(f"{path} cannot be written: {getattr(error, 'strerror', error)}") from error
 
 
 def json_of(planning: Planning) -> str:
@@ -63,7 +61,8 @@ def csv_of(planning: Planning) -> str:
     for answer in planning.answers:
         picked = {pick.estimate.case.accelerator.id for pick in answer.plan.picks}
         for rank, row in enumerate(answer.plan.alternatives, 1):
-            rows.append({**dict(zip(names, (answer.scenario, answer.workload, rank, row["hardware"] in picked), strict=True)), **row})
+            place = (answer.scenario, answer.workload, rank, row["hardware"] in picked)
+            rows.append(dict(zip(names, place, strict=True)) | row)
     return as_csv(list(rows[0]) if rows else names, [list(row.values()) for row in rows])
 
 
