@@ -6,6 +6,7 @@ import re
 
 import pytest
 from documents import DOCUMENTS, TOP, blocks, examples, matches, run
+from methodology import methodology_pages
 from reference import command_reference
 
 CONSOLE = [(str(block), example) for block in blocks("console") for example in examples(block.text)]
@@ -31,6 +32,13 @@ def test_python_example(block, monkeypatch, capsys):
 def test_command_reference_is_current():
     text = (TOP / "docs" / "commands.md").read_text(encoding="utf-8")
     assert text == command_reference(), "python tests/docs/refresh.py renews it"
+
+
+def test_methodology_is_current():
+    pages = TOP / "docs" / "methodology"
+    assert {file.name: file.read_text(encoding="utf-8") for file in pages.glob("*.md")} == methodology_pages(), (
+        "python tests/docs/refresh.py renews it"
+    )
 
 
 @pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: str(file.relative_to(TOP)))

@@ -26,7 +26,7 @@ pytest.importorskip("scipy", reason="fitting needs scipy")
 @pytest.fixture(scope="module")
 def record(nouns: Catalog) -> dict[str, Any]:
     """A machine three times slower than the built-in curves say."""
-    return empty_record(models=[model_rows(nouns, "tiny/wide", slower=3.0)])
+    return empty_record(models=[model_rows(nouns, name, slower=3.0) for name in ("tiny/wide", "tiny/normed")])
 
 
 @pytest.fixture(scope="module")

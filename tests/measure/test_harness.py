@@ -6,6 +6,7 @@ Skipped where torch is not installed.
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -31,9 +32,9 @@ from llmsizer.authoring.measure.torch_device import TorchDevice, open_device  # 
 
 QUICK = Patience(repeats=3, seconds=0.2)
 LOADS = Loads(batches=(1, 2), lengths=(4, 24), contexts=(4, 24))
-# Estimates of a processor come within this factor once the engine's figures are fitted to the same run: two
-# figures and one factor stand for 12 measured times, and other work on the machine can double any of them.
-FACTOR = 4.0
+# Half of the times come within this factor of the estimate once the engine's figures are fitted to the same run: a few
+# figures stand for 12 times, and other work on the machine can double any of them.
+FACTOR = 2.0
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,7 @@ def test_times_come_near_after_fitting(device: TorchDevice, nouns: Catalog, over
     errors = run_errors(record, nouns, "run", str(tmp_path / "mine.yaml"))
     times = [error for error in errors if error.inside is not None]
     assert len(times) == 12
-    assert all(1 / FACTOR < error.estimate / error.measured < FACTOR for error in times)
+    assert median(max(error.estimate / error.measured, error.measured / error.estimate) for error in times) < FACTOR
 
 
 def test_ceilings_of_every_kind(device: TorchDevice):

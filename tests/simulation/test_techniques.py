@@ -67,9 +67,7 @@ def test_pools_in_closed_form_and_simulated() -> None:
 
 def test_more_prefill_replicas_never_slow_the_first_token() -> None:
     case = llmsizer.estimate(**WORDS, request_rate=15.0).case
-    times = [
-        float(plain(pools_of(case, Asked(prefill_replicas=count, decode_replicas=1)).ttft_seconds)) for count in (1, 2, 4)
-    ]
+    times = [float(plain(pools_of(case, Asked(prefill_replicas=count, decode_replicas=1)).ttft_seconds)) for count in (1, 2, 4)]
     assert times == sorted(times, reverse=True)
 
 

@@ -41,7 +41,9 @@ def test_a_file_of_lengths_is_read(tmp_path: Path) -> None:
     assert llmsizer.estimate(**WORDS, input_tokens=str(file)).case.workload.input_tokens == pytest.approx(125)
 
 
-@pytest.mark.parametrize("text", ["ten", "5..", "..5", "9..5", "lognormal:10", "lognormal:x:1", "0", "-3", "missing.csv", "1..2..3"])
+@pytest.mark.parametrize(
+    "text", ["ten", "5..", "..5", "9..5", "lognormal:10", "lognormal:x:1", "0", "-3", "missing.csv", "1..2..3"]
+)
 def test_mistakes_in_lengths_are_named(text: str) -> None:
     with pytest.raises(LlmsizerError):
         lengths_of("input_tokens", text)

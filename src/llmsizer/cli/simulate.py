@@ -71,8 +71,14 @@ def command(words: Mapping[str, Any], format_: Format = "table", catalog: Catalo
     if format_ == "json":
         print(as_json(result.to_dict()))
         return
-    heading = f"{case.model.id} on {case.parallel.devices} × {case.accelerator.name}, {case.engine.title} {case.engine.version}"
-    print_tables(heading, [*simulation_tables(result), *_pool_tables(asked, case)], format_)
+    print_tables(_heading(asked, case), [*simulation_tables(result), *_pool_tables(asked, case)], format_)
+
+
+def _heading(asked: Asked, case: Any) -> str:
+    text = f"{case.model.id} on {case.parallel.devices} × {case.accelerator.name}, {case.engine.title} {case.engine.version}"
+    if asked.decode_replicas:
+        return f"{text}: {asked.prefill_replicas} × prefill, {asked.decode_replicas} × decode"
+    return f"{text}: {asked.replicas} replicas" if asked.replicas > 1 else text
 
 
 def _write_files(result: Any, given: Mapping[str, Any]) -> None:

@@ -69,15 +69,15 @@ class Value:
 
     def leaves(self) -> list[Value]:
         """The facts this value rests on, each once, in order of first use."""
-        found: dict[int, Value] = {}
+        seen: dict[int, Value] = {}
         stack: list[Value] = [self]
         while stack:
             value = stack.pop()
-            if isinstance(value.origin, Source):
-                found.setdefault(id(value), value)
-            else:
-                stack.extend(reversed(list(value.origin.inputs.values())))
-        return list(found.values())
+            if id(value) not in seen:
+                seen[id(value)] = value
+                if isinstance(value.origin, Derivation):
+                    stack.extend(reversed(list(value.origin.inputs.values())))
+        return [value for value in seen.values() if isinstance(value.origin, Source)]
 
 
 class Constant(float):

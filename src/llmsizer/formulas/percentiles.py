@@ -46,7 +46,7 @@ def skewed_quantile(mean: Seconds, part: Seconds, deviation: Seconds, score: Cou
     """The value of a time at a standard score, of which ``part`` varies: waits are skewed to the right.
 
     >>> round(skewed_quantile(0.3, 0.2, 0.05, 1.6449), 4)
-    0.3898
+    0.3887
     """
     varying = maximum(part, 2 * deviation) + 1e-12 * mean
     share = deviation / (3 * varying)

@@ -136,9 +136,7 @@ def trailing_seconds(own: Seconds, usual: Seconds, share: Fraction) -> Seconds:
     return maximum(own - usual, 0 * own) * share / (1 - share)
 
 
-@formula(
-    reference="Little's law for n prompts a step: others = n·(steps + trail / step), step = a + n·b, trail = n·b² / a; solved for n"
-)
+@formula(reference="Little's law for n prompts a step: others = n·(steps + trail / step), step = a + n·b, trail = n·b² / a")
 def prompts_with_trail(others: Count, steps: Count, pure: Seconds, each: Seconds) -> Count:
     """Prompts that come in a step of an open loop in which so many others decode.
 
@@ -190,7 +188,7 @@ def met_step_variance(met: Seconds, usual: Seconds, each: Seconds) -> SecondsSqu
     return maximum(met - usual, 0 * met) * (usual + each)
 
 
-@formula(reference="variances of the rest of a step, of own and others' prompts, of the step that both follow, of an exponential queue")
+@formula(reference="variances of the rest of a step, of own and others' prompts, of the step before, of an exponential queue")
 def first_token_deviation(
     rest: Seconds, busy: Fraction, prompts: Seconds, steps: SecondsSquared, share: Fraction, queue: Seconds, load: Fraction
 ) -> Seconds:

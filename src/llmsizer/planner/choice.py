@@ -188,10 +188,17 @@ def _over_limit(found: Candidates, choices: Choices, rows: Array) -> str:
     return f"takes {float(amount[row]):,.4g} {name}, more than {most:,.4g}"
 
 
-def nearest_misses(found: Candidates, targets: Sequence[Any]) -> list[str]:
-    """Where nothing meets the targets: the nearest that was found, device by device, best first."""
+def nearest_misses(found: Candidates, question: PlanQuestion) -> list[str]:
+    """Where nothing will do: what comes nearest, device by device, best first. Where targets are met, that is what
+    exceeds a limit or has no price; else what misses a target least."""
     import numpy as np
 
+    meets = found.meets()
+    if meets.any():
+        names = {device.id: device.name for device in found.devices}
+        rows = {found.device(row).id for row in np.flatnonzero(meets).tolist()}
+        return [f"{names[each.device]}: {each.reason}" for each in rejections(found, question) if each.device in rows][:3]
     order = np.argsort(found.columns["miss"], kind="stable")
-    rows = best_of_each_device(found, order)[:3]
-    return [f"{found.device(row).name}, {_miss_text(found, targets, row)}" for row in rows] if targets else []
+    best = best_of_each_device(found, order)[:3]
+    targets = question.targets
+    return [f"{found.device(row).name}, {_miss_text(found, targets, row)}" for row in best] if targets else []

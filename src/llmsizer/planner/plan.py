@@ -89,7 +89,7 @@ def plan_question(
     return Plan(
         question=question, candidates=found, picks=tuple(picks), alternatives=tuple(row_of(found, row) for row in rows),
         front=tuple(row_of(found, row) for row in front(found, good)), rejected=tuple(rejections(found, question)),
-        nearest=tuple(nearest_misses(found, question.targets)) if not picks else (), headroom=headroom_of(question, nouns),
+        nearest=tuple(nearest_misses(found, question)) if not picks else (), headroom=headroom_of(question, nouns),
         sensitivity=sensitivity(picks[0], question, nouns) if picks else (),
     )  # fmt: skip
 

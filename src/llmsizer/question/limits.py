@@ -129,8 +129,10 @@ def check_length(words: Words, model: Model, workload: Workload, limits: dict[st
     most = limits["max_model_len"]
     if needed > most and limits["len_from"] != "workload":
         given = f"--input-tokens {workload.input_tokens:,.0f} and --output-tokens {workload.output_tokens:,.0f}"
+        if workload.spread is not None:
+            given = f"requests of up to {needed:,} tokens"
         raise InvalidQuestion(
-            f"{given if workload.spread is None else f'requests of up to {needed:,} tokens'} exceed the length of {most:,} tokens",
+            f"{given} exceed the length of {most:,} tokens",
             f"{model.id} allows {model.max_position_embeddings:,} positions" if model.max_position_embeddings else "",
         )
 

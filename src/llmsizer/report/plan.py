@@ -17,6 +17,7 @@ MOST_ALTERNATIVES = 8
 MOST_EFFECTS = 5
 MOST_REJECTED = 12
 NEAREST = "; nearest: "
+SIZES = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 
 
 def plan_heading(question: PlanQuestion) -> str:
@@ -64,18 +65,28 @@ def answer_lines(plan: Plan) -> list[str]:
     return [f"{label:12s}{text}" for label, text in answer_rows(plan)]
 
 
-def deployment_name(row: Mapping[str, Any]) -> str:
-    """A candidate in short: replicas × devices of each, device, formats."""
+def deployment_name(row: Mapping[str, Any], split: bool = True) -> str:
+    """A candidate in short: replicas × devices of each, device, formats; with ``split`` also how the devices share the
+    work, where it is not tensor-parallel alone."""
     cache = "" if row["kv_cache_dtype"] == "auto" else f", {row['kv_cache_dtype']} cache"
     quantization = "" if row["quantization"] == "auto" else f", {row['quantization']}"
-    return f"{row['replicas']}×{row['devices'] // row['replicas']} {row['hardware']}{quantization}{cache}"
+    sizes = " ".join(f"{name[0]}p {row[name]}" for name in SIZES if row[name] > 1)
+    shared = f", {sizes}" if split and max(row["pipeline_parallel_size"], row["data_parallel_size"]) > 1 else ""
+    return f"{row['replicas']}×{row['devices'] // row['replicas']} {row['hardware']}{quantization}{cache}{shared}"
 
 
 def pick_name(pick: Pick) -> str:
     """A pick in short, as ``deployment_name``."""
-    words = {"quantization": pick.words.quantization or "auto", "kv_cache_dtype": pick.words.kv_cache_dtype}
-    hardware = pick.estimate.case.accelerator.id
-    return deployment_name({"replicas": pick.replicas, "devices": pick.devices, "hardware": hardware, **words})
+    return deployment_name(pick_row(pick))
+
+
+def pick_row(pick: Pick) -> dict[str, Any]:
+    """What identifies a pick among the candidates, with its size."""
+    words, case = pick.words, pick.estimate.case
+    return {
+        "hardware": words.hardware, "quantization": words.quantization or "auto", "kv_cache_dtype": words.kv_cache_dtype,
+        "replicas": pick.replicas, "devices": pick.devices, **{name: getattr(case.parallel, name) for name in SIZES},
+    }  # fmt: skip
 
 
 def deployment_text(pick: Pick) -> str:
@@ -177,10 +188,10 @@ def _times(margin: Margin) -> str:
 
 
 def rows_table(title: str, rows: Sequence[Mapping[str, Any]], most: int | None = MOST_ALTERNATIVES) -> Table:
-    """Candidates, cheapest first; ``tokens/s`` are output tokens of one device."""
+    """Candidates, cheapest first; ``tokens/s`` are output tokens of one device. With ``most`` so many, in short."""
     made = [
         [
-            deployment_name(row), f"{row['usd_per_hour']:,.2f}", f"{1e3 * row['ttft_seconds']:,.0f}",
+            deployment_name(row, most is None), f"{row['usd_per_hour']:,.2f}", f"{1e3 * row['ttft_seconds']:,.0f}",
             f"{1e3 * row['tpot_seconds']:.1f}", f"{row['output_tokens_per_second_per_gpu']:,.0f}",
         ]
         for row in rows[:most]
@@ -221,7 +232,7 @@ def sensitivity_table(plan: Plan, most: int | None = None) -> Table:
 
 
 def _change(value: float | None) -> str:
-    return "targets missed" if value is None else f"{value:+.1%}"
+    return "targets missed" if value is None else f"{round(value, 3) + 0.0:+.1%}"
 
 
 def _names(devices: Sequence[str], most: int = 3) -> str:

@@ -30,7 +30,6 @@ from llmsizer.sizing.speed import steady_state
 from llmsizer.sizing.step_time import StepClock
 from llmsizer.sizing.steps import Step
 
-
 # Tokens of a cache at which the time of its transfer is asked for.
 TRANSFER_TOKENS = 4096
 
@@ -94,7 +93,9 @@ def front_end_of(case: Case, memory: MemoryEstimate, replicas: int = 1) -> float
     if replicas > 1:
         rate, users = case.request_rate, case.concurrency
         case = replace(
-            case, request_rate=None if rate is None else rate / replicas, concurrency=None if users is None else -(-users // replicas)
+            case,
+            request_rate=None if rate is None else rate / replicas,
+            concurrency=None if users is None else -(-users // replicas),
         )
     moment = steady_state(case, memory, StepClock(case)).moment
     engine = case.engine
@@ -153,8 +154,8 @@ def simulate_question(
     ranks = case.parallel.data_parallel_size
     if not asked.prefill_replicas and not asked.decode_replicas:
         return simulate(traffic, spec, replicas=asked.replicas * ranks, **common), case
-    pools = {"prefill_replicas": asked.prefill_replicas * ranks, "decode_replicas": asked.decode_replicas * ranks}
-    return simulate_disaggregated(traffic, spec, spec, **pools, transfer=transfer_of(case, memory), **common), case
+    common |= {"prefill_replicas": asked.prefill_replicas * ranks, "decode_replicas": asked.decode_replicas * ranks}
+    return simulate_disaggregated(traffic, spec, spec, transfer=transfer_of(case, memory), **common), case
 
 
 def pools_of(case: Case, asked: Asked) -> Pools:
@@ -193,7 +194,7 @@ def traffic_of(words: Words, asked: Asked, case: Case, scatter_seconds: float = 
 def _one_class(words: Words, case: Case) -> RequestClass:
     """All requests alike but for the lengths of the words."""
     hits = float(case.workload.prefix_cache_hit_rate)
-    lengths = {
+    lengths: dict[str, Any] = {
         name: lengths_of(name, given if given is not None else int(getattr(case.workload, name)))
         for name, given in (("input_tokens", words.input_tokens), ("output_tokens", words.output_tokens))
     }

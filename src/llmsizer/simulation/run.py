@@ -37,8 +37,8 @@ def simulate(
 
     ``targets`` is the promise to requests whose class has none. The result has the whole run, start
     burst and tail included, and apart from it the steady part: after ``warm_up_requests`` answers
-    (default: the concurrency, twice that where users scatter, else a tenth of the run), before the last request is sent. ``exact``
-    asks for the time of every single step instead of tabulating over the context.
+    (default: the concurrency, twice that where users scatter, else a tenth of the run), before the last
+    request is sent. ``exact`` asks for the time of every single step instead of tabulating over the context.
     ``progress(done, all)`` is called about a hundred times.
 
     Raises InvalidQuestion (a request that could never run, counts below 1) and UnknownName.

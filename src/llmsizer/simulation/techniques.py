@@ -41,7 +41,7 @@ class Gain:
 
 def techniques() -> Mapping[str, Mapping[str, Any]]:
     """The techniques that can be taken away, by name."""
-    found: Mapping[str, Mapping[str, Any]] = package_data("techniques.yaml")["techniques"]
+    found: Mapping[str, Mapping[str, Any]] = package_data("claims.yaml")["techniques"]
     return found
 
 
@@ -69,10 +69,12 @@ def _gain(
     entry = known[name]
     change = entry["without"]
     other = replace(
-        asked, engine={**asked.engine, **change.get("engine", {})}, contiguous=asked.contiguous or bool(change.get("contiguous"))
+        asked,
+        engine={**asked.engine, **change.get("engine", {})},
+        contiguous=asked.contiguous or bool(change.get("contiguous")),
     )
     without = _summary(simulate_question(replace(words, **change.get("words", {})), other, catalog, progress)[0])
-    source = package_data("techniques.yaml")["sources"][entry["claim"]["source"]]
+    source = package_data("claims.yaml")["sources"][entry["claim"]["source"]]
     return Gain(name, entry["title"], base, without, entry["claim"], source["title"])
 
 

@@ -146,7 +146,9 @@ class Batches:
         queue = prefill_queue_seconds(batch_load(rate, full.whole, limit), limit, 0.0, full.whole)
         mine = self.service(own_batch(size, variance, limit))
         running = sequences_at_rate(rate, mine.first, mine.decode)
-        found = self._steady(mine, running, 0.0, rate, delayed_seconds(wait, queue), batch_wait_deviation(wait, usual.whole, spread), size)
+        found = self._steady(
+            mine, running, 0.0, rate, delayed_seconds(wait, queue), batch_wait_deviation(wait, usual.whole, spread), size
+        )
         if every(holds):
             return found
         beyond = self._steady(full, limit, float("inf"), batch_rate(limit, full.whole), full.whole, 0.0)

@@ -53,5 +53,5 @@ class Steady:
 def merged(mask: Any, yes: Any, no: Any) -> Any:
     """Two results of arrays joined, entry by entry."""
     if is_dataclass(no) and not isinstance(no, (type, Value)):
-        return type(no)(**{f.name: merged(mask, getattr(yes, f.name), getattr(no, f.name)) for f in fields(no)})  # type: ignore[misc]
+        return type(no)(**{f.name: merged(mask, getattr(yes, f.name), getattr(no, f.name)) for f in fields(no)})
     return where(mask, yes, no)

@@ -99,7 +99,9 @@ class Disaggregated:
 
     def _token(self, others: Count) -> Seconds:
         serving = self.serving
-        step = Step(decode_batch=batch_seen(others), decode_context=serving.context, query_tokens=serving.speculation.query_tokens)
+        step = Step(
+            decode_batch=batch_seen(others), decode_context=serving.context, query_tokens=serving.speculation.query_tokens
+        )
         return serving.speculation.step_seconds(serving.clock, step)
 
     def highest(self) -> tuple[PerSecond, PerSecond]:
@@ -128,7 +130,9 @@ class Disaggregated:
 
         def respond(rate: Any, _: Any) -> Any:
             found = self.at_rate(max(rate, 1e-9), met)
-            return min(float(plain(running_rate(concurrency, found.ttft_seconds, found.e2e_seconds - found.ttft_seconds))), most)
+            return min(
+                float(plain(running_rate(concurrency, found.ttft_seconds, found.e2e_seconds - found.ttft_seconds))), most
+            )
 
         return self.at_rate(float(fixed_point(respond, most / 2, most)), met)
 

@@ -168,7 +168,8 @@ class Serving:
         others = prompts_spread(each, with_it, self.variation)
         half = residual_seconds(meeting.met, 1.0)
         spread = first_token_deviation(half, meeting.busy, others, varying, meeting.share, queue, now.prefill_load)
-        trail, feedback = 0.0, 0.0
+        trail: Seconds = 0.0
+        feedback: Fraction = 0.0
         if self.is_open:
             feedback = meeting.share
             trail = trailing_seconds(own, now.step_seconds if self.in_flight else 0.0, feedback)
@@ -176,8 +177,8 @@ class Serving:
         each_step = prompts_deviation(each, entering, self.variation, feedback, steps, inverse)
         decode = decode_with_trail(steps, now.step_seconds, trail)
         return replace(
-            now, step_seconds=step_with_trail(now.step_seconds, trail, steps, inverse), decode_seconds=decode, ttft_seconds=ttft,
-            ttft_deviation=spread, decode_deviation=decode_seconds(steps, each_step),
+            now, step_seconds=step_with_trail(now.step_seconds, trail, steps, inverse), decode_seconds=decode,
+            ttft_seconds=ttft, ttft_deviation=spread, decode_deviation=decode_seconds(steps, each_step),
             e2e_deviation=joint_deviation(decode_seconds(steps, each_step), spread),
         )  # fmt: skip
 

@@ -17,9 +17,10 @@ from llmsizer.schema.deployment import Case
 from llmsizer.sizing.batches import BATCHWISE, Batches
 from llmsizer.sizing.fixed_point import every
 from llmsizer.sizing.memory import MemoryEstimate
+from llmsizer.sizing.moment import Steady
 from llmsizer.sizing.percentiles import percentiles
 from llmsizer.sizing.precision import sixteen_bit
-from llmsizer.sizing.serving import Serving, Steady, settled_leaf
+from llmsizer.sizing.serving import Serving, settled_leaf
 from llmsizer.sizing.step_time import StageCost, StepClock, binding, largest_share, shares
 from llmsizer.sizing.steps import Step
 

@@ -24,7 +24,6 @@ from llmsizer.validation.run_rows import recorded_runs
 
 # Fewer comparisons than this set no interval of their own.
 FEWEST_FOR_SPREAD = 5
-FOLDS = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,25 +74,23 @@ def _kernels(record: Mapping[str, Any], catalog: Catalog) -> list[dict[str, Any]
 def _record_samples(name: str, record: Mapping[str, Any], catalog: Catalog) -> list[Sample]:
     if record.get("hardware") is None:
         raise LlmsizerError(f"{name}: the record names no device of the catalog", "`llmsizer hardware probe` makes an entry")
-    found = []
-    runs = recorded_runs(record, catalog, name)
-    for run in runs:
-        for place, row in enumerate(run.timed()):
-            group = f"{run.run['model']} {run.run.get('quantization', '')}" if len(runs) > 1 else f"fold {place % FOLDS}"
-            found.append(Sample(row.estimate.case, row.estimate.memory, row.latency, float(row.row["seconds"]), group))
-    return found
+    return [
+        Sample(row.estimate.case, row.estimate.memory, row.latency, float(row.row["seconds"]))
+        for run in recorded_runs(record, catalog, name)
+        for row in run.timed()
+    ]
 
 
 def _benchmark_samples(path: str | Path, given: Mapping[str, Any], catalog: Catalog) -> list[Sample]:
-    """The latencies of a benchmark tool's file; each run is left out as one."""
+    """The latencies of a benchmark tool's file."""
     found = []
-    for place, run in enumerate(read_benchmarks(path)):
+    for run in read_benchmarks(path):
         compared = compare_run(run, given, catalog)
         estimate = compared.estimate
         for metric in compared.metrics:
             if metric.metric in {"ttft_seconds", "tpot_seconds"}:
                 latency = metric.metric.partition("_")[0]
-                found.append(Sample(estimate.case, estimate.memory, latency, metric.measured, f"{path} {place}"))
+                found.append(Sample(estimate.case, estimate.memory, latency, metric.measured))
     if not found:
         raise CatalogError("has no TTFT or TPOT to fit", file=str(path))
     return found
@@ -123,11 +120,13 @@ def _fit_group(samples: list[Sample], document: dict[str, Any], curves: Sequence
     local = LocalCalibration(Source("ceilings of this machine"), mine, (), ())
     built_in = calibration_of("auto", device, engine.id)
     known = calibration_in(local, "fitted", device, engine.id, built_in.find)
-    fit = StepFit(samples, known.find)
+    fit = StepFit(samples, known.find, {curve["format"] for curve in mine if curve["family"] == "matmul"})
     fitted, left_out = fit.fit(), fit.left_out()
     document["engines"].append(_figures(fitted, device.id, engine.id))
     document["curves"] += _scaled_curves(fit, fitted, engine.id)
-    document["spread"] += _spread(samples, left_out, device.id, engine.id)
+    # How far an estimate of a model that nobody measured is off, one model cannot tell: the built-in widths stay.
+    if len(fit.models) > 1:
+        document["spread"] += _spread(samples, left_out, device.id, engine.id)
     before = [sample.logarithm(engine, built_in) for sample in samples]
     after = fit.logarithms(fitted, samples).tolist()
     return _Part(samples, before, after, left_out)

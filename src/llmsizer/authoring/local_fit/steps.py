@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,22 +26,22 @@ LIMITS = {
     "compute": (0.05, 20.0), "memory": (0.05, 5.0), "streaming": (0.01, 2.0),
 }  # fmt: skip
 SMALLEST_START = 1e-5
-# An e-fold away from the start costs as much as an error of so many percent in one row.
-PRIOR = 0.03
+# What an e-fold away from the start costs, in errors of one row: little where nothing is known of the device, more
+# for the factor of a curve that was fitted to its own kernels.
+PRIOR, PRIOR_OF_OWN = 0.03, 1.0
 ROBUST_SCALE = 0.1
 LARGEST_FRACTION = 0.98
+FOLDS = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """One measured figure: a case with its memory, which latency (``ttft`` or ``tpot``), its seconds, and what
-    is left out together with it."""
+    """One measured figure: a case with its memory, which latency (``ttft`` or ``tpot``), and its seconds."""
 
     case: Case
     memory: MemoryEstimate
     quantity: str
     seconds: float
-    group: str
 
     def logarithm(self, engine: EngineProfile, calibration: Calibration) -> float:
         """ln(estimate / measured) under an engine and a calibration."""
@@ -71,10 +71,11 @@ class Fitted:
 
 
 class StepFit:
-    """Fits samples of one engine on one device; ``find`` looks up the curves as they are."""
+    """Fits samples of one engine on one device; ``find`` looks up the curves as they are, ``own`` holds the
+    formats whose products were measured on the device itself."""
 
-    def __init__(self, samples: Sequence[Sample], find: Callable[[str, str], Curve | None]) -> None:
-        self.samples, self.find = list(samples), find
+    def __init__(self, samples: Sequence[Sample], find: Callable[[str, str], Curve | None], own: Collection[str] = ()) -> None:
+        self.samples, self.find, self.own = list(samples), find, own
         self.engine, self.device = samples[0].case.engine, samples[0].case.accelerator.id
         self.names = self._names()
 
@@ -102,10 +103,11 @@ class StepFit:
         optimize = importlib.import_module("scipy.optimize")
         used, starts = self.samples if samples is None else list(samples), self.starts()
         begin = np.log([starts[name] for name in self.names])
+        weights = np.array([PRIOR_OF_OWN if name.partition(" ")[2] in self.own else PRIOR for name in self.names])
 
         def residual(logs: Any) -> Any:
             made = self.made(dict(zip(self.names, np.exp(logs).tolist(), strict=True)))
-            prior = PRIOR * (logs - begin)
+            prior = weights * (logs - begin)
             return np.concatenate([self.logarithms(made, used), prior])
 
         limits = np.log([LIMITS[name.partition(" ")[0]] for name in self.names]).T
@@ -134,12 +136,21 @@ class StepFit:
         calibration = fitted.calibration(self.device)
         return np.array([sample.logarithm(fitted.engine, calibration) for sample in samples])
 
+    @property
+    def models(self) -> list[str]:
+        """The models that were measured."""
+        return sorted({sample.case.model.id for sample in self.samples})
+
     def left_out(self) -> list[float]:
-        """ln(estimate / measured) of every sample, in order, by a fit without its group."""
+        """ln(estimate / measured) of every sample, in order, by a fit without its model (where there is but
+        one, without a fifth of the samples)."""
+        names = [
+            sample.case.model.id if len(self.models) > 1 else str(place % FOLDS) for place, sample in enumerate(self.samples)
+        ]
         found = [0.0] * len(self.samples)
-        for group in sorted({sample.group for sample in self.samples}):
-            rest = [sample for sample in self.samples if sample.group != group]
-            places = [place for place, sample in enumerate(self.samples) if sample.group == group]
+        for name in sorted(set(names)):
+            places = [place for place, each in enumerate(names) if each == name]
+            rest = [sample for sample, each in zip(self.samples, names, strict=True) if each != name]
             fitted = self.fit(rest) if rest else self.made(self.starts())
             logs = self.logarithms(fitted, [self.samples[place] for place in places])
             for place, log in zip(places, logs.tolist(), strict=True):

@@ -69,12 +69,19 @@ class GroupedAttention:
             seen = self.places(cache, past + 1)
             given = self._attend(query, seen[0], seen[1], is_causal=False)
         else:
-            kept = self.kept(tokens)
-            cache[0, :, :, :kept], cache[1, :, :, :kept] = key[:, :, -kept:], value[:, :, -kept:]
+            self._keep(key, cache[0])
+            self._keep(value, cache[1])
             given = self._prompt(query, key, value)
         output = self.weights.linear["o_proj"]
         flat = given.transpose(1, 2).reshape(batch, tokens, self.heads * self.width)
         return self.torch.nn.functional.linear(flat, output.matrix, output.bias)
+
+    def _keep(self, states: Any, cache: Any) -> None:
+        """Puts the keys or values of a prompt into the cache: in a window every token at its number modulo the window."""
+        tokens = states.shape[2]
+        kept = self.kept(tokens)
+        last = states[:, :, tokens - kept :]
+        cache[:, :, :kept] = last if kept == tokens else last.roll(tokens % kept, dims=2)
 
     def _projected(self, hidden: Any, past: int) -> tuple[Any, Any, Any]:
         linear, functional = self.weights.linear["q_proj"], self.torch.nn.functional

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 
 from llmsizer import __version__
 from llmsizer.catalog.catalog import Catalog
 from llmsizer.catalog.package_data import source_hash
 from llmsizer.core.errors import LlmsizerError
+from llmsizer.core.render import explanation
 from llmsizer.handover.benchmark import benchmark_command
 from llmsizer.handover.command import launch_command
 from llmsizer.planner.picks import Pick
@@ -27,7 +28,7 @@ from llmsizer.report.plan import (
     rejected_table,
     rows_table,
 )
-from llmsizer.report.planning.blocks import Block, Code, Facts, Folded, Paragraph, Report, Section
+from llmsizer.report.planning.blocks import Block, Code, Facts, Folded, Paragraph, Picture, Report, Section
 from llmsizer.report.planning.pictures import MAKERS, OF_EVERY_SCENARIO, pictures
 from llmsizer.report.planning.sources import source_table
 from llmsizer.report.tables import Table
@@ -103,12 +104,22 @@ def answer_section(answer: Answer, drawn: Collection[str], named: bool) -> Secti
     plan = answer.plan
     blocks: list[Block] = [Paragraph(plan_heading(plan.question)), answer_facts(plan)] if named else []
     if plan.best is not None:
-        blocks += [picks_table(plan), Section("Figures", list(pictures(plan, drawn)), 3)]
+        blocks += [picks_table(plan), *_figures(list(pictures(plan, drawn)))]
         blocks.append(Section("Start it", list(_launch(plan.best)), 3))
     blocks.append(Section("What else would do, and what would not", list(_others(plan)), 3))
     if plan.best is not None:
         blocks.append(Section("What it rests on", list(_grounds(plan.best)), 3))
     return Section(answer.name or "How it was found", blocks)
+
+
+def _figures(pictures: Sequence[Picture]) -> Iterator[Block]:
+    """The drawn pictures under a heading; of the others the numbers, folded."""
+    drawn = [each for each in pictures if each.svg]
+    if drawn:
+        yield Section("Figures", drawn, 3)
+    for each in pictures:
+        if not each.svg:
+            yield Folded(each.title, [Paragraph(each.about), each.numbers])
 
 
 def _launch(pick: Pick) -> Iterator[Block]:
@@ -141,9 +152,10 @@ def _grounds(pick: Pick) -> Iterator[Block]:
     yield Paragraph(f"Evidence: {evidence_text(pick)}.")
     tables, notes = cost_tables(pick.cost)
     yield Folded("Cost, item by item", [*tables, *(Paragraph(note) for note in notes)])
-    yield Folded("Facts and assumptions with their sources", [source_table(pick)])
-    for path, title in DERIVED.items():
-        yield Folded(f"Derivation: {title}", [Code("text", pick.estimate.explain(path, DEPTH))])
-    yield Folded("Derivation: cost", [Code("text", pick.cost.explain())])
+    values = {title: pick.estimate.value(path) for path, title in DERIVED.items()}
+    values["cost"] = pick.cost.value("usd_per_hour")
+    yield Folded("Facts and assumptions with their sources", [source_table(list(values.values()))])
+    for title, value in values.items():
+        yield Folded(f"Derivation: {title}", [Code("text", explanation(value, DEPTH))])
     if pick.estimate.notes:
         yield Folded("Notes of the estimate", [Paragraph(note) for note in pick.estimate.notes])

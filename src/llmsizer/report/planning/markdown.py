@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from llmsizer.report.planning.blocks import Block, Code, Facts, Folded, Paragraph, Picture, Report, Section
+from llmsizer.report.planning.blocks import Block, Code, Facts, Folded, Paragraph, Report, Section
 from llmsizer.report.tables import Table
 
-_SPECIAL = re.compile(r"([\\`*\[\]<>|~#!]|^[-+=]|(?<=^\d)\.|\b_|_\b)")
+_SPECIAL = re.compile(r"([\\`*\[\]<>|~#!]|^[-+=](?=[-+=\s]|$)|(?<=^\d)[.)](?=\s)|\b_|_\b)")
 
 
 def as_markdown(report: Report) -> str:
@@ -41,8 +41,6 @@ def _block(block: Block) -> Iterator[str]:
             yield "\n".join(f"- **{plain(label)}**: {plain(said)}" for label, said in rows)
         case Code(language, text):
             yield _code(language, text)
-        case Picture(title, about, _, numbers):
-            yield from _block(Folded(title, [Paragraph(about), numbers]))
         case Folded(title, inner):
             yield f"<details><summary>{escape(' '.join(title.split()))}</summary>"
             yield from _blocks(inner)

@@ -12,7 +12,7 @@ from llmsizer.planner.picks import Pick
 from llmsizer.planner.plan import Plan
 from llmsizer.planner.targets import Target
 from llmsizer.report.figures import PALETTE
-from llmsizer.report.plan import deployment_name, pick_name, rows_table, sensitivity_table
+from llmsizer.report.plan import SIZES, deployment_name, pick_name, pick_row, rows_table, sensitivity_table
 from llmsizer.report.planning.blocks import Picture
 from llmsizer.report.planning.svg import FAINT, INK, Sheet
 from llmsizer.report.roofline_plot import roofline_on
@@ -50,33 +50,26 @@ def _colour(place: int) -> str:
     return PALETTE[place % len(PALETTE)]
 
 
-def _scatter(sheet: Sheet, axes: Any, plan: Plan, x: Callable[[Mapping[str, Any]], float], y: str) -> None:
-    """The rows of the front and the best of each device, with the picks marked."""
+def _scatter(sheet: Sheet, axes: Any, plan: Plan) -> None:
+    """Cost over TPOT of the front and the best of each device, with the picks marked."""
     rows = {_key(row): row for row in (*plan.alternatives, *plan.front)}
-    picked = {_key(_row_of(pick)): place for place, pick in enumerate(plan.picks)}
-    others = [row for key, row in rows.items() if key not in picked]
-    points = axes.scatter([x(row) for row in others], [row[y] for row in others], s=14, color=FAINT)
-    sheet.tip(points, [_tip(row) for row in others])
+    picked = {_key(pick_row(pick)): place for place, pick in enumerate(plan.picks)}
+    marks: list[tuple[list[Mapping[str, Any]], dict[str, Any]]] = [
+        ([row for key, row in rows.items() if key not in picked], {"s": 14, "color": FAINT})
+    ]
     for key, place in picked.items():
-        if key in rows:
-            row, shape, name = rows[key], MARKERS[place % len(MARKERS)], pick_name(plan.picks[place])
-            sheet.tip(axes.scatter([x(row)], [row[y]], s=64, marker=shape, color=_colour(place), label=name), [_tip(row)])
+        shape = MARKERS[place % len(MARKERS)]
+        look = {"s": 64, "marker": shape, "color": _colour(place), "label": pick_name(plan.picks[place])}
+        marks.append(([rows[key]] if key in rows else [], look))
+    for shown, look in marks:
+        if shown:
+            points = axes.scatter([1e3 * row["tpot_seconds"] for row in shown], [row["usd_per_hour"] for row in shown], **look)
+            sheet.tip(points, [_tip(row) for row in shown])
     sheet.legend(axes)
 
 
-def _row_of(pick: Pick) -> dict[str, Any]:
-    split = pick.estimate.case.parallel
-    return {
-        "hardware": pick.words.hardware, "quantization": pick.words.quantization or "auto",
-        "kv_cache_dtype": pick.words.kv_cache_dtype, "tensor_parallel_size": split.tensor_parallel_size,
-        "pipeline_parallel_size": split.pipeline_parallel_size, "data_parallel_size": split.data_parallel_size,
-    }  # fmt: skip
-
-
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    names = ("hardware", "quantization", "kv_cache_dtype")
-    sizes = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
-    return tuple(row[name] for name in (*names, *sizes))
+    return tuple(row[name] for name in ("hardware", "quantization", "kv_cache_dtype", *SIZES))
 
 
 def _tip(row: Mapping[str, Any]) -> str:
@@ -89,7 +82,7 @@ def front_picture(plan: Plan, drawn: bool) -> Picture:
 
     def draw(sheet: Sheet) -> None:
         axes = sheet.figure.subplots()
-        _scatter(sheet, axes, plan, lambda row: 1e3 * float(row["tpot_seconds"]), "usd_per_hour")
+        _scatter(sheet, axes, plan)
         axes.set(xlabel="mean TPOT (ms)", ylabel="cost (USD/h)")
         _wide(axes, [row["usd_per_hour"] for row in (*plan.alternatives, *plan.front)])
 
@@ -112,30 +105,6 @@ def _wide(axes: Any, values: Sequence[float]) -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.yaxis.set_minor_locator(NullLocator())
-
-
-def throughput_picture(plan: Plan, drawn: bool) -> Picture:
-    """Tokens per second and device against tokens per second and user."""
-
-    def draw(sheet: Sheet) -> None:
-        axes = sheet.figure.subplots()
-        _scatter(sheet, axes, plan, _per_user, "output_tokens_per_second_per_gpu")
-        axes.set(xlabel="output tokens/s for one user", ylabel="output tokens/s a device")
-        _wide(axes, [row["output_tokens_per_second_per_gpu"] for row in (*plan.alternatives, *plan.front)])
-
-    rows = [
-        [deployment_name(row), f"{_per_user(row):,.1f}", f"{row['output_tokens_per_second_per_gpu']:,.0f}"]
-        for row in plan.front
-    ]
-    headers = ["replicas×devices", "tokens/s for one user", "tokens/s a device"]
-    about = "What a device yields against what one user sees, at the planned load. Upper right is better."
-    return Picture(
-        "Yield against speed", about, _drawn(drawn, draw, keys=len(plan.picks)), Table("", headers, rows, right=(1, 2))
-    )
-
-
-def _per_user(row: Mapping[str, Any]) -> float:
-    return 1.0 / float(row["tpot_seconds"])
 
 
 def load_picture(plan: Plan, drawn: bool) -> Picture:
@@ -205,16 +174,18 @@ def price_picture(plan: Plan, drawn: bool) -> Picture:
 
     rows = []
     for pick, curve in zip(plan.picks, curves, strict=True):
-        last = None
-        for rate, replicas, cost in zip(curve.peak, curve.replicas, curve.usd_per_hour, strict=True):
-            if replicas != last:
-                rows.append([pick.estimate.case.accelerator.id, f"{rate:,.3g}", f"{replicas:.0f}", f"{cost:,.2f}"])
-                last = replicas
+        below = 0.0
+        for place, replicas in enumerate(curve.replicas):
+            if place == 0 or replicas != curve.replicas[place - 1]:
+                rows.append(
+                    [pick.estimate.case.accelerator.id, f"{below:,.3g}", f"{replicas:.0f}", f"{curve.usd_per_hour[place]:,.2f}"]
+                )
+            below = curve.peak[place]
     about = (
         "What each pick's kind costs as the peak grows, with the replicas it then takes, all of them paid. The dotted line is "
         "the planned peak."
     )
-    headers = ["device", "from requests/s", "replicas", "USD/h"]
+    headers = ["device", "above requests/s", "replicas", "USD/h"]
     svg = _drawn(drawn, draw, keys=len(plan.picks))
     return Picture("Cost against demand", about, svg, Table("", headers, rows, right=(1, 2, 3)))
 
@@ -261,7 +232,7 @@ def roofline_picture(plan: Plan, drawn: bool) -> Picture:
 
     def draw(sheet: Sheet) -> None:
         axes = sheet.figure.subplots()
-        roofline_on(axes, best.estimate, FAINT, names=2)
+        roofline_on(axes, best.estimate, FAINT, names=1)
         axes.minorticks_off()
         axes.set_ylabel("rate of one device (TFLOP/s)")
         axes.yaxis.set_major_formatter(lambda rate, _: f"{rate / 1e12:g}")
@@ -270,7 +241,7 @@ def roofline_picture(plan: Plan, drawn: bool) -> Picture:
 
     rows = [
         [phase, each["name"], f"{1e3 * each['seconds']:,.3g}", f"{each['share']:.0%}",
-         f"{each['intensity_flop_per_byte']:,.3g}", BOUND[each["bound"]]]
+         _figure(each["intensity_flop_per_byte"]), BOUND[each["bound"]]]
         for phase in ("prefill", "decode")
         for each in getattr(speed, phase).operations
     ]  # fmt: skip
@@ -278,6 +249,10 @@ def roofline_picture(plan: Plan, drawn: bool) -> Picture:
     about = f"What the steps of {pick_name(best)} spend their time on: the area of a mark is its share of the step."
     svg = _drawn(drawn, draw, keys=2)
     return Picture("Roofline of the pick", about, svg, Table("", headers, rows, right=(2, 3, 4)))
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def sensitivity_picture(plan: Plan, drawn: bool) -> Picture:
@@ -307,7 +282,7 @@ def sensitivity_picture(plan: Plan, drawn: bool) -> Picture:
 
 
 MAKERS: dict[str, Callable[[Plan, bool], Picture]] = {
-    "front": front_picture, "throughput": throughput_picture, "load": load_picture, "price": price_picture,
+    "front": front_picture, "load": load_picture, "price": price_picture,
     "memory": memory_picture, "roofline": roofline_picture, "sensitivity": sensitivity_picture,
 }  # fmt: skip
 # What differs most between the scenarios of a plan.

@@ -16,7 +16,7 @@ WIDTH, HEIGHT, AXIS, KEY, TOP, RIGHT = 4.8, 2.4, 0.5, 0.17, 0.12, 0.16
 INK, FAINT = "#1b1f24", "#8a9099"
 # What a page names otherwise in dark mode; each keeps the light colour as its default.
 VARIABLES = {INK: "ink", FAINT: "faint", **{colour.lower(): f"c{number}" for number, colour in enumerate(PALETTE)}}
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none", "svg.hashsalt": "llmsizer", "text.parse_math": False, "font.family": "sans-serif",
     "font.size": 9, "axes.titlesize": 9, "legend.fontsize": 8, "xtick.labelsize": 8, "ytick.labelsize": 8,
     "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.edgecolor": FAINT,
@@ -88,7 +88,7 @@ def _for_a_page(text: str, tips: Mapping[str, Sequence[str]]) -> str:
     """The drawing alone: no prolog, no ids but those that something refers to, colours as variables, places to a
     hundredth of a point."""
     text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
+    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r'(<svg [^>]*?)width="[^"]*" height="[^"]*"', r"\1", text, count=1)
     for name, texts in tips.items():
         start = text.index(f'<g id="{name}">')

@@ -62,7 +62,7 @@ def csv_of(planning: Planning) -> str:
         picked = {pick.estimate.case.accelerator.id for pick in answer.plan.picks}
         for rank, row in enumerate(answer.plan.alternatives, 1):
             place = (answer.scenario, answer.workload, rank, row["hardware"] in picked)
-            rows.append(dict(zip(names, place, strict=True)) | row)
+            rows.append({**dict(zip(names, place, strict=True)), **row})
     return as_csv(list(rows[0]) if rows else names, [list(row.values()) for row in rows])
 
 
