@@ -31,7 +31,9 @@ def methodology_pages() -> dict[str, str]:
     """All pages by their file name."""
     modules = {name: import_module(f"llmsizer.formulas.{name}") for name in MODULES}
     pages = {f"{name}.md": _page(name, module) for name, module in modules.items()}
-    rows = [f"| [{_title(name)}]({name}.md) | {_about(module)} | {len(_formulas(module))} |" for name, module in modules.items()]
+    rows = [
+        f"| [{_title(name)}]({name}.md) | {_about(module)} | {len(_formulas(module))} |" for name, module in modules.items()
+    ]
     return {"index.md": INDEX + "\n".join(rows) + "\n", **pages}
 
 
@@ -45,7 +47,8 @@ def _about(module: ModuleType) -> str:
 
 def _formulas(module: ModuleType) -> list[Formula[Any, Any]]:
     found = [each for each in vars(module).values() if isinstance(each, Formula) and each.__module__ == module.__name__]
-    return sorted(found, key=lambda each: inspect.getsourcelines(each.function)[1])
+    once = {each.__name__: each for each in found}
+    return sorted(once.values(), key=lambda each: inspect.getsourcelines(each.function)[1])
 
 
 def _page(name: str, module: ModuleType) -> str:
@@ -59,7 +62,8 @@ def _section(formula: Formula[Any, Any]) -> str:
     inputs = ", ".join(f"`{name}` in {unit}" if unit != "1" else f"`{name}`" for name, unit in zip(names, units, strict=True))
     lines = [
         f"## {formula.__name__}", _plain(_words(formula)), f"```text\n{_equation(formula)}\n```",
-        f"Inputs: {inputs}. Result: {result if result != '1' else 'a number without unit'}.", f"Source: {_plain(formula.reference)}.",
+        f"Inputs: {inputs}. Result: {result if result != '1' else 'a number without unit'}.",
+        f"Source: {_plain(formula.reference)}.",
     ]  # fmt: skip
     return "\n\n".join([*lines, f"Valid: {_plain(formula.validity)}."] if formula.validity else lines)
 

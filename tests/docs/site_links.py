@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?:CONTRIBUTING|README|CHANGELOG|examples|src|tests|benchmarks|measurements)[^)]*\)")
+OUTSIDE = re.compile(
+    r"\[([^\]]+)\]\((?:\.\./)+(?:CONTRIBUTING|README|CHANGELOG|examples|src|tests|benchmarks|measurements)[^)]*\)"
+)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

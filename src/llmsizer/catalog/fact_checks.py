@@ -29,7 +29,16 @@ ENGINE_KEYS = (
     "title", "versions", "facts", "default_source", "accounting", "kv_layout", "schemes", "cache_formats",
     "attention_kinds", "vendors", "flags",
 )  # fmt: skip
-ENGINE_OPTIONS = ("aliases", "cores", "v1_needs_compute_capability", "notes", "offload", "host", "cache_optional", "scheme_needs")
+ENGINE_OPTIONS = (
+    "aliases",
+    "cores",
+    "v1_needs_compute_capability",
+    "notes",
+    "offload",
+    "host",
+    "cache_optional",
+    "scheme_needs",
+)
 NEED_KEYS = ("schemes", "compute_capability", "vendors", "source")
 VERSION_KEYS = ("oldest", "newest", "last_seen")
 # Facts of an engine that its entry itself gives.

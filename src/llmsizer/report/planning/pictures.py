@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from llmsizer.core.explain import plain
-from llmsizer.core.quantities import GIB
+from llmsizer.core.quantities import GIB, human
 from llmsizer.planner.curves import load_curve, price_curve
 from llmsizer.planner.picks import Pick
 from llmsizer.planner.plan import Plan
@@ -24,8 +24,9 @@ MEMORY_PARTS = {
     "cuda_graph_bytes": "CUDA graphs", "kv_cache_bytes": "KV cache", "unused_bytes": "free",
 }  # fmt: skip
 MARKERS = ("o", "s", "D", "^", "v")
-# Times are drawn up to this multiple of their target.
+# Times are drawn up to this multiple of their target, and in seconds from so many.
 ABOVE_TARGET = 2.0
+IN_SECONDS = 10.0
 POINTS = 8
 # Inches: a panel of several, a bar with its name above.
 PANEL, BAR = 1.45, 0.42
@@ -96,14 +97,14 @@ def front_picture(plan: Plan, drawn: bool) -> Picture:
 
 def _wide(axes: Any, values: Sequence[float]) -> None:
     """A logarithmic axis with plain numbers where the values spread widely."""
-    from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
+    from matplotlib.ticker import LogLocator, NullLocator
 
     if min(values, default=0.0) <= 0 or max(values) / min(values) < 8:
         axes.set_ylim(bottom=0)
         return
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_major_formatter(lambda cost, _: f"{cost:g}")
     axes.yaxis.set_minor_locator(NullLocator())
 
 
@@ -117,10 +118,13 @@ def load_picture(plan: Plan, drawn: bool) -> Picture:
     def draw(sheet: Sheet) -> None:
         panels = sheet.figure.subplots(len(targets), 1, sharex=True, squeeze=False)[:, 0]
         for axes, target in zip(panels, targets, strict=True):
+            most = max(float(curve.figures[target.figure].max()) for curve in curves)
+            scale, unit = (1.0, "s") if min(most, target.limit_seconds) >= IN_SECONDS else (1e3, "ms")
             for place, curve in enumerate(curves):
                 label = pick_name(plan.picks[place])
-                axes.plot(curve.rate, 1e3 * curve.figures[target.figure], color=_colour(place), label=label)
-            _limit(axes, target, peak)
+                axes.plot(curve.rate, scale * curve.figures[target.figure], color=_colour(place), label=label)
+            axes.set_ylabel(f"{target.title} ({unit})")
+            _limit(axes, target, peak, scale)
         panels[-1].set(xlabel="load of the whole deployment (requests/s)", xlim=(0, max(curve.rate.max() for curve in curves)))
         sheet.legend(panels[-1])
 
@@ -136,15 +140,15 @@ def _peak(pick: Pick) -> float:
     return float(plain(pick.estimate.case.request_rate or 0.0)) * pick.replicas
 
 
-def _limit(axes: Any, target: Target, peak: float) -> None:
-    axes.set_ylabel(f"{target.title} (ms)")
+def _limit(axes: Any, target: Target, peak: float, scale: float) -> None:
+    """The planned peak, and a target's limit in an axis's unit."""
     axes.set_ylim(bottom=0)
     axes.axvline(peak, color=INK, linestyle=":", linewidth=1.0)
     if target.limit_seconds < float("inf"):
-        limit = 1e3 * target.limit_seconds
+        limit, text = scale * target.limit_seconds, human(target.limit_seconds, "second")
         axes.axhline(limit, color=INK, linestyle="--", linewidth=1.0)
         axes.set_ylim(top=ABOVE_TARGET * limit)
-        axes.annotate(f"{limit:,.4g} ms", (0.01, limit), xycoords=("axes fraction", "data"), va="bottom", fontsize=8)
+        axes.annotate(text, (0.01, limit), xycoords=("axes fraction", "data"), va="bottom", fontsize=8)
 
 
 def _load_table(plan: Plan, targets: Sequence[Target], curves: Sequence[Any]) -> Table:
