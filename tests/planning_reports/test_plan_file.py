@@ -224,7 +224,7 @@ VALUES = st.recursive(
 FIELDS = [(*place, word) for word, place in PLACES.items()]
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(field=st.sampled_from(FIELDS), value=VALUES)
 def test_no_value_of_a_field_gives_a_traceback(field: tuple[str, str, str], value: Any, catalog: llmsizer.Catalog) -> None:
     text = BASE + json.dumps({field[0]: {field[1]: value}})[1:-1]
