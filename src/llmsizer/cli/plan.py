@@ -11,7 +11,7 @@ import typer
 from llmsizer.catalog.catalog import Catalog
 from llmsizer.cli.options import QUESTION, CatalogPaths, Format, catalog_of, option, with_words
 from llmsizer.cli.output import checked_format, print_tables, width
-from llmsizer.cli.sweep import Progress
+from llmsizer.cli.progress import Progress
 from llmsizer.core.errors import InvalidQuestion
 from llmsizer.planner.ask import PLAIN_WORDS, question_of
 from llmsizer.planner.plan import Plan, plan_question

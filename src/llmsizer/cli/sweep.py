@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from llmsizer.cli.options import CatalogPaths, Format, catalog_of, with_question
 from llmsizer.cli.output import checked_format, print_tables
+from llmsizer.cli.progress import Progress
 from llmsizer.question.ranges import expanded
 from llmsizer.question.sweep import Sweep, sweep
 from llmsizer.question.words import Words
@@ -28,7 +26,6 @@ EXAMPLES = """Examples:
 Every option takes a comma list; every number also takes ranges: 1..8, 0..100:10 (step), 128..8192:log8 (8 points
 with equal ratios), 1..256:x2 (doubling). Every combination is answered.
 """
-PATIENCE_SECONDS = 1.0
 
 
 @with_question
@@ -69,35 +66,3 @@ def print_sweep(found: Sweep, form: str) -> None:
     if most is not None and len(found) > most:
         notes.append(f"{len(found) - most:,} more points: --format csv prints all, -o FILE writes all")
     print_tables(f"{len(found):,} points", [sweep_table(found, most)], form, notes)
-
-
-class Progress:
-    """A progress bar on a terminal, once the work takes longer than a moment."""
-
-    def __init__(self) -> None:
-        self.start = time.monotonic()
-        self.bar: Any = None
-        self.advance: Callable[[int, int], None] | None = None
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __call__(self, done: int, whole: int) -> None:
-        if self.advance is None and sys.stderr.isatty() and time.monotonic() - self.start > PATIENCE_SECONDS:
-            self.advance = self._started(whole)
-        if self.advance is not None:
-            self.advance(done, whole)
-
-    def _started(self, whole: int) -> Callable[[int, int], None]:
-        from rich.console import Console
-        from rich.progress import Progress as Bar
-
-        bar: Any = Bar(console=Console(stderr=True), transient=True)
-        bar.start()
-        task = bar.add_task("points", total=whole)
-        self.bar = bar
-        return lambda done, _: bar.update(task, completed=done)
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.stop()
