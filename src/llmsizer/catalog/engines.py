@@ -73,6 +73,7 @@ def _resolve(engine: str, version: str, core: str, accelerator: Accelerator) -> 
         offload=tuple(entry.get("offload", ())), host=str(entry.get("host", "")),
         cache_optional=bool(entry.get("cache_optional", False)),
         scheme_needs=tuple(_need(each, document["sources"]) for each in entry.get("scheme_needs", ())),
+        cache_needs=tuple(_need(each, document["sources"]) for each in entry.get("cache_needs", ())),
         flags=entry["flags"], notes=entry.get("notes", ""),
         provenance=Provenance(Source(default["title"], str(default.get("date", "")), default.get("tier", "specified")), found),
         **values,

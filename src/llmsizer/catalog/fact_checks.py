@@ -38,6 +38,7 @@ ENGINE_OPTIONS = (
     "host",
     "cache_optional",
     "scheme_needs",
+    "cache_needs",
 )
 NEED_KEYS = ("schemes", "compute_capability", "vendors", "source")
 VERSION_KEYS = ("oldest", "newest", "last_seen")
@@ -125,9 +126,10 @@ def check_engines(document: Document) -> None:
         sources.source(str(entry["default_source"]), (*path, "default_source"))
         for kind in _list(document, (*path, "attention_kinds"), entry["attention_kinds"]):
             _one_of(document, (*path, "attention_kinds"), kind, ATTENTION_KINDS, "attention kind")
-        for index, need in enumerate(entry.get("scheme_needs", ())):
-            _known(document, (*path, "scheme_needs", index), need, NEED_KEYS, needed=NEED_KEYS)
-            sources.source(str(need["source"]), (*path, "scheme_needs", index, "source"))
+        for kind in ("scheme_needs", "cache_needs"):
+            for index, need in enumerate(entry.get(kind, ())):
+                _known(document, (*path, kind, index), need, NEED_KEYS, needed=NEED_KEYS)
+                sources.source(str(need["source"]), (*path, kind, index, "source"))
         for fact, value in entries_of(document, (*path, "facts")):
             _check_fact(document, (*path, "facts", fact), value, sources, entry)
 

@@ -10,7 +10,7 @@ from llmsizer.catalog.formats import quantization_scheme, scheme_names
 from llmsizer.planner.fleets import has_experts
 from llmsizer.planner.question import ANY, Choices
 from llmsizer.question.splits import legal_tensor_sizes
-from llmsizer.question.support import device_problem, supports_scheme
+from llmsizer.question.support import cache_problem, device_problem, supports_scheme
 from llmsizer.question.words import Words
 from llmsizer.schema.accelerator import Accelerator
 from llmsizer.schema.engine import EngineProfile
@@ -93,4 +93,5 @@ def allowed(words: Words, model: Model, engine: EngineProfile, devices: Sequence
         place for place, device in enumerate(devices)
         if device.reach >= joined and (words.pipeline_parallel_size == 1 or device.reach > 1)
         and not device_problem(engine, scheme, device)
+        and not any(cache_problem(engine, name, device) for name in words.kv_cache_dtype.split("/"))
     ], dtype=int)  # fmt: skip

@@ -13,7 +13,7 @@ from llmsizer.catalog.paths import is_model_path
 from llmsizer.core.errors import InvalidQuestion, UnsupportedCombination
 from llmsizer.question.limits import batching_of, check_length, limits_of, prompts_of, seconds_of
 from llmsizer.question.splits import check_split
-from llmsizer.question.support import check_support
+from llmsizer.question.support import check_cache, check_support
 from llmsizer.question.traffic import with_traffic, workload_of
 from llmsizer.question.words import (
     Words,
@@ -57,6 +57,7 @@ def resolve(words: Words, catalog: Catalog) -> Resolved:
     if parallel.devices > accelerator.reach and machine is not None:
         notes.append(f"network between machines: that of {machine.id} ({machine.network or 'as its catalog entry says'})")
     keys, values = _cache_formats(words, engine, dtype, scheme, notes)
+    check_cache(engine, (keys.id, values.id), accelerator)
     words = with_traffic(words)
     workload = workload_of(words, model)
     limits = limits_of(words, model, engine, accelerator, parallel, workload)

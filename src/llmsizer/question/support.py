@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from llmsizer.core.errors import UnsupportedCombination
 from llmsizer.schema.accelerator import Accelerator
-from llmsizer.schema.engine import EngineProfile
+from llmsizer.schema.engine import EngineProfile, SchemeNeed
 from llmsizer.schema.model import Model
 from llmsizer.schema.number_format import QuantizationScheme
 
@@ -27,6 +28,14 @@ def check_support(model: Model, scheme: QuantizationScheme, engine: EngineProfil
         )
 
 
+def check_cache(engine: EngineProfile, stored: Sequence[str], device: Accelerator) -> None:
+    """Refuses a cache format (by id) that the engine has no kernels for on the device."""
+    for name in stored:
+        problem = cache_problem(engine, name, device)
+        if problem:
+            raise UnsupportedCombination(problem, "Take another --kv-cache-dtype, for example fp8.")
+
+
 def supports_scheme(engine: EngineProfile, scheme: QuantizationScheme) -> bool:
     """Whether an engine loads a scheme, by id or pattern; ``gguf`` stands for every GGUF mix."""
     if scheme.is_gguf:
@@ -36,14 +45,23 @@ def supports_scheme(engine: EngineProfile, scheme: QuantizationScheme) -> bool:
 
 def device_problem(engine: EngineProfile, scheme: QuantizationScheme, device: Accelerator) -> str:
     """Why an engine has no kernels for a scheme on a device; empty where it has."""
-    for need in engine.scheme_needs:
-        if any(fnmatchcase(scheme.id, pattern) for pattern in need.schemes):
+    return _problem(engine.scheme_needs, scheme.id, engine, device)
+
+
+def cache_problem(engine: EngineProfile, stored: str, device: Accelerator) -> str:
+    """Why an engine has no cache in a format (by id) on a device; empty where it has."""
+    return _problem(engine.cache_needs, stored, engine, device)
+
+
+def _problem(needs: Sequence[SchemeNeed], name: str, engine: EngineProfile, device: Accelerator) -> str:
+    for need in needs:
+        if any(fnmatchcase(name, pattern) for pattern in need.schemes):
             capability = device.capability()
             if device.vendor not in need.vendors:
-                return f"{engine.title} has no kernels for '{scheme.id}' on {device.vendor} devices ({need.source})"
+                return f"{engine.title} has no kernels for '{name}' on {device.vendor} devices ({need.source})"
             if capability is not None and capability < need.compute_capability:
                 least = ".".join(map(str, need.compute_capability))
                 has = device.compute_capability
-                return f"{engine.title} runs '{scheme.id}' from compute capability {least} on; {device.name} has {has}"
+                return f"{engine.title} runs '{name}' from compute capability {least} on; {device.name} has {has}"
             return ""
     return ""

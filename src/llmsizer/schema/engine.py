@@ -75,6 +75,7 @@ class EngineProfile:
     embedding_on_host: bool = False
     schemes: tuple[str, ...] = ()
     scheme_needs: tuple[SchemeNeed, ...] = ()
+    cache_needs: tuple[SchemeNeed, ...] = ()
     cache_formats: tuple[str, ...] = ()
     checkpoint_cache: tuple[str, ...] = ()
     cache_optional: bool = False
