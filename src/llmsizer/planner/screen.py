@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +41,11 @@ class Loads:
     holds: Array
 
 
-def loads(case: Case, most: Array, shares: Sequence[float] = SHARES) -> Loads:
+def loads(case: Case, most: Array, shares: Sequence[float] = SHARES, wanted: Collection[str] | None = None) -> Loads:
     """The times of a case on every device of its fleet from an idle engine to a full one.
 
     ``most``: sequences that one attention rank runs at a time, a column; ``shares`` of them are met by a
-    request. Raises ``Refused`` for devices without calibration.
+    request; ``wanted`` percentiles are made (None: all), means always. Raises ``Refused`` for devices without calibration.
     """
     import numpy as np
 
@@ -54,7 +54,7 @@ def loads(case: Case, most: Array, shares: Sequence[float] = SHARES) -> Loads:
     asked = replace(case, request_rate=1.0, concurrency=None)
     serving = Serving(asked, StepClock(asked))
     steady = serving.static(others + 1.0) if case.batching in BATCHWISE else serving.at(others)
-    figures = dict(percentiles(asked, serving, steady)) | {name: getattr(steady, name) for name in MEANS}
+    figures = dict(percentiles(asked, serving, steady, wanted)) | {name: getattr(steady, name) for name in MEANS}
     shape = others.shape
     return Loads(
         rate=np.broadcast_to(plain(steady.rate), shape) * ranks,

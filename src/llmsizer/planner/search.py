@@ -107,6 +107,7 @@ class _Search:
         self.place = {device.id: place for place, device in enumerate(self.devices)}
         headroom = question.headroom
         self.headroom = assumption(catalog, "headroom").number if headroom is None else headroom
+        self.wanted = {target.figure for target in question.targets}
         self.structures: list[Words] = []
         self.refused: dict[str, str] = {} if question.choices.hardware else unmeasured(self.devices, catalog)
         self._measured = [device for device in self.devices if device.id not in self.refused]
@@ -165,7 +166,7 @@ class _Search:
         self.too_small |= {fleet.devices[place].id: words for place in small}
         while held is not None:
             try:
-                return self._rows(fleet, words, held, loads(held.case, held.most))
+                return self._rows(fleet, words, held, loads(held.case, held.most, wanted=self.wanted))
             except Refused as refusal:
                 kept = np.delete(held.places, list(refusal.reasons))
                 self.refused |= {fleet.devices[int(held.places[at])].id: why for at, why in refusal.reasons.items()}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from llmsizer.core.explain import named, plain
@@ -30,18 +31,24 @@ from llmsizer.sizing.serving import Serving
 SCORES = {"p50": (0.50, 0.0), "p90": (0.90, 1.2816), "p95": (0.95, 1.6449), "p99": (0.99, 2.3263)}
 
 
-def percentiles(case: Case, serving: Serving, steady: Steady) -> Mapping[str, Seconds]:
-    """``ttft_p50_seconds`` to ``e2e_p99_seconds``.
+def percentiles(case: Case, serving: Serving, steady: Steady, wanted: Collection[str] | None = None) -> Mapping[str, Seconds]:
+    """``ttft_p50_seconds`` to ``e2e_p99_seconds``, or the ``wanted`` ones of them.
 
     Around their means, times scatter with the prompts and (in an open loop) the sequences that a request
     meets, and with its own lengths. The burst that starts a finite run is in its means, not in its percentiles.
     """
     found: dict[str, Seconds] = {}
-    deviation, whole = _step_deviation(case, serving, steady), _whole_deviation(case, serving, steady)
+    deviation, whole = _deviations(case, serving, steady)
     for name, (share, score) in SCORES.items():
-        times = {"ttft": _first(serving, steady, score), "tpot": _token(case, serving, steady, deviation, share, score),
-                 "e2e": _whole(case, steady, whole, share, score)}  # fmt: skip
-        found |= {f"{key}_{name}_seconds": named(value, f"{key}_{name}_seconds") for key, value in times.items()}
+        times: dict[str, Callable[[], Seconds]] = {
+            "ttft": partial(_first, serving, steady, score),
+            "tpot": partial(_token, case, serving, steady, deviation, share, score),
+            "e2e": partial(_whole, case, steady, whole, share, score),
+        }
+        for key, time in times.items():
+            figure = f"{key}_{name}_seconds"
+            if wanted is None or figure in wanted:
+                found[figure] = named(time(), figure)
     return found
 
 
@@ -60,19 +67,18 @@ def _token(case: Case, serving: Serving, steady: Steady, deviation: Seconds, sha
     return token_seconds(skewed_quantile(step, varying_part(step, moment.pure_seconds), deviation, score), tokens)
 
 
-def _step_deviation(case: Case, serving: Serving, steady: Steady) -> Seconds:
-    """Of a request's mean step."""
+def _deviations(case: Case, serving: Serving, steady: Steady) -> tuple[Seconds, Seconds]:
+    """Of a request's mean step, and of the end-to-end time, between requests alike in length. In an open loop a
+    request also meets more or fewer others than the mean."""
     moment = steady.moment
-    own = mean_of_steps(moment.decode_deviation, moment.steps)
-    return joint_deviation(own, _crowding(serving, steady)) if case.request_rate is not None else own
-
-
-def _whole_deviation(case: Case, serving: Serving, steady: Steady) -> Seconds:
-    """Of the end-to-end time of requests alike in length."""
-    moment = steady.moment
-    if case.request_rate is None or case.batching in BATCHWISE:
-        return moment.e2e_deviation
-    return joint_deviation(moment.e2e_deviation, decode_seconds(moment.steps, _crowding(serving, steady)))
+    step = mean_of_steps(moment.decode_deviation, moment.steps)
+    if case.request_rate is None:
+        return step, moment.e2e_deviation
+    crowding = crowding_deviation(_slope(serving, steady), moment.others)
+    whole = moment.e2e_deviation
+    if case.batching not in BATCHWISE:
+        whole = joint_deviation(whole, decode_seconds(moment.steps, crowding))
+    return joint_deviation(step, crowding), whole
 
 
 def _whole(case: Case, steady: Steady, deviation: Seconds, share: float, score: float) -> Seconds:
@@ -83,10 +89,6 @@ def _whole(case: Case, steady: Steady, deviation: Seconds, share: float, score: 
         return alike
     token = mean_of_steps(moment.decode_seconds, moment.steps)
     return answer_quantile(e2e, alike, token, tokens_beyond(case.workload.output_tokens, spread.outputs.at(share)))
-
-
-def _crowding(serving: Serving, steady: Steady) -> Seconds:
-    return crowding_deviation(_slope(serving, steady), steady.moment.others)
 
 
 def _slope(serving: Serving, steady: Steady) -> Count:
