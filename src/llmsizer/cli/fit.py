@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from llmsizer.cli.options import CatalogPaths, Format, catalog_of, option
 from llmsizer.cli.output import checked_format, print_tables
-from llmsizer.core.errors import LlmsizerError
+from llmsizer.core.files import write_whole
 
 EXAMPLES = """Examples:
 
@@ -46,9 +45,6 @@ def command(
     found = calibrate(files, given, with_measured_devices(catalog_of(catalog)))
     notes = []
     if output is not None:
-        try:
-            Path(output).write_text(calibration_text(found.document), encoding="utf-8")
-        except OSError as error:
-            raise LlmsizerError(f"--output: {output} cannot be written: {error.strerror}") from error
+        write_whole(output, calibration_text(found.document), "--output")
         notes.append(f"written: {output}; use it with --calibration {output}")
     print_tables("Calibration", calibrated_tables(found.document, found.groups()), format_, notes=notes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +10,7 @@ import typer
 from llmsizer.catalog.catalog import Catalog
 from llmsizer.cli.options import CatalogPaths, Format, catalog_of, option
 from llmsizer.cli.output import checked_format, print_rows, print_tables
-from llmsizer.core.errors import LlmsizerError
+from llmsizer.core.files import write_whole
 from llmsizer.question.words import checked_fraction, checked_integer
 from llmsizer.report.nouns import DEVICE_HEADERS, SourceList, device_facts, device_nodes, device_peaks, device_row, matching
 from llmsizer.report.tables import Table
@@ -89,10 +88,7 @@ def probe(
     if output is None:
         print(text, end="")
         return
-    try:
-        Path(output).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise LlmsizerError(f"--output: {output} cannot be written: {error.strerror}") from error
+    write_whole(output, text, "--output")
     print(f"written: {output}")
 
 

@@ -162,7 +162,7 @@ def write_starter(file: Text) -> None:
     if file is None:
         print(starter_text(), end="")
         return
-    from llmsizer.report.planning.writing import write_whole
+    from llmsizer.core.files import write_whole
 
     if Path(file).exists():
         raise InvalidQuestion(f"{file} is there already", "give another name")

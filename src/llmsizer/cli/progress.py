@@ -11,9 +11,10 @@ PATIENCE_SECONDS = 1.0
 
 
 class Progress:
-    """A progress bar on a terminal, once the work takes longer than a moment."""
+    """A progress bar of ``what`` on a terminal, once the work takes longer than a moment."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "points") -> None:
+        self.what = what
         self.start = time.monotonic()
         self.bar: Any = None
         self.advance: Callable[[int, int], None] | None = None
@@ -33,9 +34,9 @@ class Progress:
 
         bar: Any = Bar(console=Console(stderr=True), transient=True)
         bar.start()
-        task = bar.add_task("points", total=whole)
+        task = bar.add_task(self.what, total=whole)
         self.bar = bar
-        return lambda done, _: bar.update(task, completed=done)
+        return lambda done, whole: bar.update(task, total=whole, completed=done)
 
     def __exit__(self, *_: object) -> None:
         if self.bar is not None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from llmsizer.cli.options import QUESTION, CatalogPaths, Format, catalog_of, option, with_words
 from llmsizer.cli.output import checked_format, print_tables
-from llmsizer.core.errors import InvalidQuestion, LlmsizerError
+from llmsizer.cli.progress import Progress
+from llmsizer.core.errors import InvalidQuestion
+from llmsizer.core.files import write_whole
 from llmsizer.core.quantities import parse_quantity
 from llmsizer.question.words import Words, checked_fraction, checked_integer
 from llmsizer.report.tables import as_json
@@ -66,7 +66,8 @@ def command(words: Mapping[str, Any], format_: Format = "table", catalog: Catalo
     from llmsizer.report.simulation import simulation_tables
     from llmsizer.simulation.asked import simulate_question
 
-    result, case = simulate_question(question, asked, catalog_of(catalog), _progress())
+    with Progress("requests") as progress:
+        result, case = simulate_question(question, asked, catalog_of(catalog), progress)
     _write_files(result, given)
     if format_ == "json":
         print(as_json(result.to_dict()))
@@ -85,7 +86,7 @@ def _write_files(result: Any, given: Mapping[str, Any]) -> None:
     from llmsizer.report.simulation import requests_csv, save_plots
 
     if "requests" in given:
-        _write(Path(given["requests"]), requests_csv(result))
+        write_whole(given["requests"], requests_csv(result))
     if "plot" in given:
         save_plots(result, given["plot"])
 
@@ -103,7 +104,8 @@ def _print_gains(question: Words, asked: Asked, names: list[str], format_: str, 
     from llmsizer.report.simulation import gain_table
     from llmsizer.simulation.techniques import gains
 
-    found = gains(question, asked, names, catalog_of(catalog), _progress())
+    with Progress("requests") as progress:
+        found = gains(question, asked, names, catalog_of(catalog), progress)
     print_tables("", [gain_table(found)], format_, notes=list(dict.fromkeys(f"claimed in: {gain.source}" for gain in found)))
 
 
@@ -139,28 +141,3 @@ def _targets(given: Mapping[str, Any]) -> Any:
     from llmsizer.schema.workload import Targets
 
     return Targets(**times)
-
-
-def _progress() -> Callable[[int, int], None] | None:
-    """A progress bar on a terminal, shown only by runs that take long."""
-    if not sys.stderr.isatty():
-        return None
-    from rich.progress import Progress
-
-    bar = Progress(transient=True)
-    task = bar.add_task("simulating")
-
-    def advance(done: int, whole: int) -> None:
-        bar.start()
-        bar.update(task, total=whole, completed=done)
-        if done >= whole:
-            bar.stop()
-
-    return advance
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise LlmsizerError(f"{path} cannot be written: {error.strerror}") from error

@@ -10,7 +10,8 @@ import typer
 from llmsizer.catalog.catalog import Catalog
 from llmsizer.cli.options import CatalogPaths, Format, catalog_of
 from llmsizer.cli.output import checked_format, print_tables
-from llmsizer.core.errors import InvalidQuestion, LlmsizerError
+from llmsizer.core.errors import InvalidQuestion
+from llmsizer.core.files import write_whole
 from llmsizer.question.words import checked_choice
 from llmsizer.report.validation import (
     both_runs_table,
@@ -75,7 +76,7 @@ def _print_shipped(nouns: Catalog, part: str | None, worst: int, write: str | No
     """Prints the errors of all measurements that ship with llmsizer."""
     errors = all_errors(nouns, part)
     if write is not None:
-        _write(Path(write), validation_page(errors, ranking(rated_rows(nouns)), list(shipped_before_after(nouns))))
+        write_whole(write, validation_page(errors, ranking(rated_rows(nouns)), list(shipped_before_after(nouns))))
     found = summaries(errors, worst)
     tables = [summary_table(found)]
     if part != "memory":
@@ -119,10 +120,3 @@ def _compare_record(path: str, calibration: str | None, nouns: Catalog, form: st
         after = run_errors(record, nouns, Path(path).stem, calibration)
         tables = [compared_errors(before, after), comparison_table(after, f"Estimate under {calibration} beside measurement")]
     print_tables(f"Estimate against {path}", tables, form)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise LlmsizerError(f"--write: {path} cannot be written: {error.strerror}") from error

@@ -20,7 +20,6 @@ from llmsizer.planner.targets import Target
 from llmsizer.question.ask import ask
 from llmsizer.question.words import Words
 from llmsizer.schema.price import OwnedHardware, Rental
-from llmsizer.schema.workload import Targets
 from llmsizer.simulation.asked import Asked, simulate_question
 from llmsizer.sizing.estimate import Estimate
 
@@ -182,11 +181,6 @@ def _simulated(words: Words, question: PlanQuestion, catalog: Catalog, estimate:
     steady = result.steady()
     flat = steady.to_dict() if steady is not None else {}
     return {target.figure: flat[target.figure] for target in question.targets if flat.get(target.figure) is not None}
-
-
-def targets_of_requests(targets: Sequence[Target]) -> Targets:
-    """The limits as every single request's, for goodput."""
-    return Targets(**{f"{target.metric}_seconds": target.limit_seconds for target in targets})
 
 
 def _cost(

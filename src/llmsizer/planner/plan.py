@@ -82,8 +82,8 @@ def plan_question(
     nouns = catalog if catalog is not None else load_catalog()
     found = search(question, nouns, progress)
     good = deployable(found, question)
-    rows = best_of_each_device(found, ranked(found, good))
-    near = shortlists(found, ranked(found, good))[: question.picks]
+    order = ranked(found, good)
+    rows, near = best_of_each_device(found, order), shortlists(found, order)[: question.picks]
     picks = [pick_of(cheapest_of(each, found, question), found, question, question.confirm) for each in near]
     picks.sort(key=lambda pick: (not pick.is_confirmed, round(pick.usd_per_hour, 4)))
     return Plan(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from llmsizer.core.errors import InvalidQuestion, LlmsizerError
+from llmsizer.core.files import write_whole
 from llmsizer.question.sweep import Sweep
 from llmsizer.report.tables import Table, as_csv, as_json
 
@@ -74,8 +75,8 @@ def write_sweep(found: Sweep, path: Path) -> None:
 def checked_file(path: Path) -> Callable[[Sweep, Path], None]:
     """What writes a file of this name. Raises InvalidQuestion for a kind that is not known."""
     writers: Mapping[str, Callable[[Sweep, Path], None]] = {
-        ".csv": lambda found, path: _write_text(path, sweep_text(found, "csv")),
-        ".json": lambda found, path: _write_text(path, sweep_text(found, "json")),
+        ".csv": lambda found, path: write_whole(path, sweep_text(found, "csv") + "\n", "--output"),
+        ".json": lambda found, path: write_whole(path, sweep_text(found, "json") + "\n", "--output"),
         ".parquet": _write_parquet,
     }
     if path.suffix not in writers:
@@ -83,10 +84,6 @@ def checked_file(path: Path) -> Callable[[Sweep, Path], None]:
     if path.suffix == ".parquet":
         _parquet()
     return writers[path.suffix]
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text + "\n", encoding="utf-8")
 
 
 def _parquet() -> tuple[Any, Any]:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from llmsizer.core.errors import CatalogError, LlmsizerError
+from llmsizer.core.errors import CatalogError
+from llmsizer.core.files import write_whole
 from llmsizer.core.yaml import Document, load_file
 from llmsizer.schema.model import Model
 
@@ -92,9 +93,4 @@ def run_text(record: Mapping[str, Any]) -> str:
 
 def write_run(path: Path, record: Mapping[str, Any]) -> None:
     """Writes a record so that a reader never sees half of it."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        temporary.write_text(run_text(record), encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise LlmsizerError(f"--output: {path} cannot be written: {error.strerror}") from error
+    write_whole(path, run_text(record), "--output")

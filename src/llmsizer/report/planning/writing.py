@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 from llmsizer.core.errors import InvalidQuestion, LlmsizerError
+from llmsizer.core.files import write_whole
 from llmsizer.planner.planning import Planning
 from llmsizer.report.planning.content import made_with, report_of
 from llmsizer.report.planning.html import as_html
@@ -35,17 +35,6 @@ def check_output(path: Path, plots: bool) -> None:
 def write_report(planning: Planning, path: Path, plots: bool = True) -> None:
     """Writes a report. Raises LlmsizerError where the file cannot be written."""
     write_whole(path, report_text(planning, path.suffix.lower(), plots))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a text file beside its place first, so that no one ever reads half of it."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_text(text, encoding="utf-8", newline="\n")
-        draft.replace(path)
-    except (OSError, ValueError) as error:
-        draft.unlink(missing_ok=True)
-        raise LlmsizerError(f"{path} cannot be written: {getattr(error, 'strerror', error)}") from error
 
 
 def json_of(planning: Planning) -> str:
