@@ -100,8 +100,8 @@ def test_scalars_and_arrays_agree(curves):
 def test_distinct_experts_match_a_simulation():
     rng = np.random.default_rng(0)
     drawn = [len({int(e) for _ in range(20) for e in rng.choice(64, 6, replace=False)}) for _ in range(400)]
-    assert expected_distinct_experts(64, 6, 20) == pytest.approx(np.mean(drawn), rel=0.01)
-    assert expected_distinct_experts(8, 8, 5) == 8.0
+    assert expected_distinct_experts(64, 6, 20, 0.0) == pytest.approx(np.mean(drawn), rel=0.01)
+    assert expected_distinct_experts(8, 8, 5, 1.0) == pytest.approx(8.0)
 
 
 @pytest.mark.parametrize(("family", "median", "p90"), [("matmul", 0.12, 0.35), ("experts", 0.17, 0.55)])

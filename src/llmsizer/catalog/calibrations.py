@@ -61,17 +61,19 @@ class _Place:
         self.relative = package_data("calibrations/vendors.yaml")["architecture_resembles"].get(architecture, architecture)
 
     def find(self, family: str, format_: str) -> Curve | None:
-        """The nearest curve of a family in a format, or in a format whose kernels resemble it."""
+        """The nearest curve of a family in a format, or in a format whose kernels resemble it. A format may name
+        its kernel library (``nvfp4/trtllm-gen``); where no curve of that applies, the engine's own kernels do."""
         document = package_data(f"calibrations/{FAMILIES[family]}.yaml")
         shared = (package_data(f"calibrations/{name}.yaml")["curves"] for name in SHARED)
         curves = [*document["curves"], *(curve for several in shared for curve in several)]
-        resembling = package_data("number_formats.yaml")["kernel_resembles"].get(format_, ())
-        for name in (format_, *resembling, ANY_FORMAT):
+        plainly = format_.partition("/")[0]
+        resembling = package_data("number_formats.yaml")["kernel_resembles"].get(plainly, ())
+        for name in dict.fromkeys((format_, plainly, *resembling, ANY_FORMAT)):
             fitting = [curve for curve in curves if _is_of(curve, family, name)]
             ranked = [(rank, curve) for curve in fitting if (rank := self._rank(curve)) is not None]
             if ranked:
                 curve = max(ranked, key=lambda pair: pair[0])[1]
-                return self._made(document, curve, family, format_, resembles=name != format_)
+                return self._made(document, curve, family, format_, resembles=name not in (format_, plainly))
         return None
 
     def _rank(self, curve: Mapping[str, Any]) -> tuple[float, int] | None:

@@ -15,11 +15,16 @@ The parameters are measured data (``catalog/data/calibrations``), fitted by ``au
 from __future__ import annotations
 
 from llmsizer.core.explain import Constant, formula
-from llmsizer.core.numerics import power, sqrt
+from llmsizer.core.numerics import log, maximum, minimum, power, sqrt
 from llmsizer.core.quantities import Bytes, BytesPerElement, BytesPerSecond, Count, Flop, FlopPerSecond, Fraction, Seconds
 from llmsizer.core.units import ONE_ELEMENT
 
 MULTIPLY_ADD = Constant(2.0, "FLOP", "one multiplication and one addition")
+
+# Below this the gamma distribution of popularities is a point, within rounding.
+LEAST_SKEW = 1e-6
+# All experts, but for rounding: the logarithm of none left out would be infinite.
+MOST_OF_ALL = 1 - 1e-12
 
 _ROOFLINE = "Williams, Waterman and Patterson 2009 (roofline), made smooth; tiles and waves: NVIDIA matrix multiplication guide"
 
@@ -88,18 +93,27 @@ def matmul_seconds(
 
 
 @formula(
-    reference="expectation of independent draws: each token takes k of E experts",
-    validity="uniform routing; skewed routing touches fewer",
+    reference="expectation of independent draws with popularities of a gamma distribution (negative binomial); "
+    "without skew E · (1 − (1 − k/E)^tokens)",
+    validity="tokens that choose independently of each other",
 )
-def expected_distinct_experts(experts: Count, experts_per_token: Count, tokens: Count) -> Count:
-    """Experts that at least one of some tokens is routed to, E · (1 − (1 − k/E)^tokens).
+def expected_distinct_experts(experts: Count, experts_per_token: Count, tokens: Count, skew: Fraction) -> Count:
+    """Experts that at least one of some tokens is routed to.
 
-    >>> expected_distinct_experts(8, 2, 1)
+    The first token touches k; a further one leaves an expert out with probability 1 − k/E, or more where
+    the expert is less popular. ``skew`` is the variance of the experts' popularity relative to the mean.
+
+    >>> round(expected_distinct_experts(8, 2, 1, 0.0), 6)
     2.0
-    >>> round(expected_distinct_experts(256, 8, 64), 1)
+    >>> round(expected_distinct_experts(256, 8, 64, 0.0), 1)
     222.4
+    >>> round(expected_distinct_experts(256, 8, 64, 1.0), 1)
+    173.5
     """
-    return experts * (1.0 - power(1.0 - experts_per_token / experts, tokens))
+    spread = maximum(skew, LEAST_SKEW)
+    rate = -log(1.0 - minimum(experts_per_token / experts, MOST_OF_ALL))
+    left_out = power(1.0 + spread * rate * maximum(tokens - 1.0, 0.0), -1.0 / spread)
+    return experts_per_token + (experts - experts_per_token) * (1.0 - left_out)
 
 
 @formula(reference="gated experts: input and output of the hidden width, the intermediate width between the products")

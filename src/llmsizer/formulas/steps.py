@@ -78,16 +78,22 @@ def rank_assignments(rows: Count, experts_per_token: Count, ranks: Count) -> Cou
 
 
 @formula(
-    reference="largest of R independent Poisson loads, Gaussian tail (Gumbel: mean + σ·√(2·ln R))",
-    validity="uniform routing; skew adds to it",
+    reference="largest of R independent loads, Gaussian tail (Gumbel: mean + σ·√(2·ln R)); σ² of Poisson arrivals and of "
+    "the popularity of a rank's experts",
+    validity="experts placed on ranks whatever their popularity (no load balancer)",
 )
-def slowest_rank(mean: Count, ranks: Count, skew: Fraction) -> Count:
+def slowest_rank(mean: Count, ranks: Count, experts: Count, skew: Fraction) -> Count:
     """The load of the fullest of some expert-parallel ranks, which all wait for.
 
-    >>> round(slowest_rank(512.0, 8, 0.0), 1)
+    ``skew`` is the variance of the experts' popularity relative to the mean; a rank holds experts / ranks of them.
+
+    >>> round(slowest_rank(512.0, 8, 256, 0.0), 1)
     555.2
+    >>> round(slowest_rank(512.0, 8, 256, 1.0), 1)
+    700.2
     """
-    return mean * (1 + skew * (1 - 1 / ranks)) + sqrt(2 * mean * (1 - 1 / ranks) * log(maximum(ranks, 1)))
+    variance = mean + mean * mean * skew * ranks / experts
+    return mean + sqrt(2 * variance * (1 - 1 / ranks) * log(maximum(ranks, 1)))
 
 
 @formula(reference="division of experts over expert-parallel ranks")

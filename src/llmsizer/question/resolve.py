@@ -9,6 +9,7 @@ from typing import Any
 from llmsizer.catalog.calibrations import NAMES, calibration_of
 from llmsizer.catalog.catalog import Catalog
 from llmsizer.catalog.formats import cache_format, number_formats
+from llmsizer.catalog.package_data import package_data
 from llmsizer.catalog.paths import is_model_path
 from llmsizer.core.errors import InvalidQuestion, UnsupportedCombination
 from llmsizer.question.limits import batching_of, check_length, limits_of, prompts_of, seconds_of
@@ -68,7 +69,7 @@ def resolve(words: Words, catalog: Catalog) -> Resolved:
         enforce_eager=bool(words.enforce_eager), use_cache=_cache_kept(words, engine), request_rate=rate_of(words),
         num_prompts=prompts_of(words), think_seconds=seconds_of(words, "think_seconds"),
         batch_window_seconds=seconds_of(words, "batch_window_seconds"), batching=batching_of(words, engine),
-        expert_skew=checked_fraction("expert_skew", words.expert_skew, most=100.0),
+        expert_skew=_skew(words),
         calibration=calibration_of(str(words.calibration), accelerator, engine.id), flash_attention=_flash(words, engine),
         adapters=_adapters(words), offload=_offload(words, engine, parallel), draft=_draft(words, model, catalog),
         **_host(words, engine, catalog, notes), **limits,
@@ -82,6 +83,13 @@ def _accelerator(words: Words, catalog: Catalog) -> Accelerator:
     if not isinstance(words.hardware, str) or not words.hardware.strip():
         raise InvalidQuestion("--gpu: expected the name of a device", "for example: h100")
     return catalog.accelerator(words.hardware)
+
+
+def _skew(words: Words) -> float:
+    """How unevenly tokens are routed to experts: as asked, or as measurements show."""
+    if words.expert_skew is None:
+        return float(package_data("calibrations/routing.yaml")["expert_skew"]["value"])
+    return checked_fraction("expert_skew", words.expert_skew, most=100.0)
 
 
 def _engine(words: Words, catalog: Catalog, accelerator: Accelerator, notes: list[str]) -> EngineProfile:

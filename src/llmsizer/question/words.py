@@ -56,7 +56,7 @@ class Words:
     extras: Any = None
     emissions: str | float | None = None
     calibration: str = "auto"
-    expert_skew: float = 0.0
+    expert_skew: float | None = None
     ignore_memory: bool = False
     transform: str | None = None
 

@@ -34,7 +34,8 @@ class EngineProfile:
     prompt would otherwise be processed whole (None: whole prompts). ``offload`` names what it can
     keep in host memory (fields of ``Offload``), ``host`` the processor assumed there;
     ``checkpoint_cache`` the schemes whose checkpoints ask for an fp8 cache that it then uses by itself;
-    ``cache_optional``: whether it can run without a cache.
+    ``cache_optional``: whether it can run without a cache; ``expert_kernels`` by format the curve of
+    the kernels that run its routed experts, where those are not its own of that format.
     """
 
     id: str
@@ -94,6 +95,7 @@ class EngineProfile:
     kernels_per_layer: Count = 12
     launch_seconds: Seconds = 5e-6
     expert_exchange: str = "all_gather"
+    expert_kernels: Mapping[str, str] = field(default_factory=dict)
     admission: str = "on_demand"
     flags: Mapping[str, str] = field(default_factory=dict)
     notes: str = ""

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from llmsizer.core.explain import named, plain, total
 from llmsizer.core.numerics import where
-from llmsizer.core.quantities import Bytes, BytesPerElement, BytesPerSecond, Count, Flop, FlopPerSecond, Seconds
+from llmsizer.core.quantities import Bytes, BytesPerElement, BytesPerSecond, Count, Flop, FlopPerSecond, Fraction, Seconds
 from llmsizer.formulas.communication import collective_seconds, hierarchical_seconds, message_between_nodes
 from llmsizer.formulas.matmul import (
     expected_distinct_experts,
@@ -111,7 +111,7 @@ class Experts:
     hidden_size: Count
     intermediate_size: Count
     matrices: Count
-    skew: Count
+    skew: Fraction
     weight_bytes: Bytes
     value_bytes: BytesPerElement
     machine: Machine
@@ -123,8 +123,9 @@ class Experts:
         """Assignments of the slowest rank, its experts touched, their weights, and the activations."""
         assigned = rank_assignments(load.joint, self.experts_per_token, self.ranks)
         if plain(self.ranks) > 1:
-            assigned = slowest_rank(assigned, self.ranks, self.skew)
-        touched = rank_experts(expected_distinct_experts(self.num_experts, self.experts_per_token, load.joint), self.ranks)
+            assigned = slowest_rank(assigned, self.ranks, self.num_experts, self.skew)
+        distinct = expected_distinct_experts(self.num_experts, self.experts_per_token, load.joint, self.skew)
+        touched = rank_experts(distinct, self.ranks)
         weights = touched_bytes(self.weight_bytes, touched, rank_experts(self.num_experts, self.ranks))
         activations = grouped_activation_bytes(
             assigned, self.hidden_size, self.intermediate_size, self.matrices, self.value_bytes

@@ -1,7 +1,7 @@
 """Measured latency and throughput against the estimate of the same deployment.
 
 Like is compared with like: a static batch with the engine alone, a closed loop with means at the
-lengths that were really drawn, maximum load with as many requests as the engine takes.
+mean lengths that were really drawn, maximum load with as many requests as the engine takes.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ from llmsizer.validation.statistics import ErrorRow
 PROMPTS_PER_SEQUENCE = 10
 # A first token this many times later than an idle engine's comes from a queue, not from the model.
 QUEUE_BOUND_SECONDS = 4.0
+# What a row that is faster than its devices at their peaks by more than rounding is reported as.
+BOUND_TOLERANCE = 0.02
+BEYOND = ", faster than the devices"
+IMPOSSIBLE = "faster than peak FLOP/s and bandwidth allow: a prefix cache, or another set-up than stated"
 
 
 def speed_errors(catalog: Catalog | None = None, calibration: str = "auto") -> list[ErrorRow]:
@@ -37,8 +41,36 @@ def speed_errors(catalog: Catalog | None = None, calibration: str = "auto") -> l
         except LlmsizerError:
             continue
         if estimate.speed is not None:
-            errors += [judged(error, estimate) for error in row_errors(row, estimate.case, answer_of(estimate))]
+            errors += _compared(row, estimate, catalog)
     return errors
+
+
+def _compared(row: Mapping[str, Any], estimate: Estimate, catalog: Catalog) -> list[ErrorRow]:
+    found = [judged(error, estimate) for error in row_errors(row, estimate.case, answer_of(estimate))]
+    if not is_impossible(row, catalog):
+        return found
+    return [replace(error, quantity=f"{error.quantity}{BEYOND}", cause=error.cause or IMPOSSIBLE) for error in found]
+
+
+def is_impossible(row: Mapping[str, Any], catalog: Catalog) -> bool:
+    """Whether a row is faster than its devices could be at their peak FLOP/s and full bandwidth.
+
+    Of a run under load that is a request's whole time: an engine may hold prompts back to decode faster.
+    """
+    ideal = estimate_of(row, catalog, "ideal")
+    bounds = {error.quantity: error for error in row_errors(row, ideal.case, answer_of(ideal))}
+    if "TPOT under load" not in bounds:
+        return any(_is_beyond(bound.estimate, bound.measured, bound.quantity) for bound in bounds.values())
+    tokens = float(plain(ideal.case.workload.output_tokens)) - 1
+    whole = {side: getattr(bounds["TPOT under load"], side) * tokens for side in ("estimate", "measured")}
+    first = next((bound for name, bound in bounds.items() if name.startswith("TTFT")), None)
+    least = whole["estimate"] + (first.estimate if first else 0.0)
+    return _is_beyond(least, whole["measured"] + (first.measured if first else 0.0), "")
+
+
+def _is_beyond(ideal: float, measured: float, quantity: str) -> bool:
+    faster = measured / ideal if quantity == "throughput at maximum load" else ideal / measured
+    return faster > 1 + BOUND_TOLERANCE
 
 
 def estimate_of(row: Mapping[str, Any], catalog: Catalog, calibration: str = "auto") -> Estimate:
@@ -142,8 +174,14 @@ def _load_errors(row: Mapping[str, Any], ttft: float, tpot: float) -> Iterator[E
     if token:
         yield _error(row, "TPOT under load", tpot, token / 1e3)
     if first:
-        bound = "" if first / 1e3 < QUEUE_BOUND_SECONDS else ", queue-bound"
-        yield _error(row, "TTFT under load" + bound, ttft, first / 1e3)
+        yield _error(row, "TTFT under load" + _bound(row, first / 1e3), ttft, first / 1e3)
+
+
+def _bound(row: Mapping[str, Any], first: float) -> str:
+    """What else than the engine's own work a first token waited for."""
+    if "waits" in row:
+        return ", with waits"
+    return "" if first < QUEUE_BOUND_SECONDS else ", queue-bound"
 
 
 def replicas(row: Mapping[str, Any], case: Case) -> int:

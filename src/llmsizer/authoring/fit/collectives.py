@@ -41,6 +41,10 @@ PUBLIC_SOURCES = (
 )
 SWITCHED = "NVLink"
 HOST_BUS = "PCIe"
+# Where many ranks get less than this share of the bus bandwidth of two, the host leads their traffic through its
+# memory (a virtual machine without peer-to-peer access): a property of that host, not of its devices. Served runs on
+# the same devices (rows fit, TensorRT-LLM 0.14 on L40S) reach ten times as much.
+LEAST_SHARE_OF_TWO = 1 / 3
 # A finer curve is kept when it takes the median or the 90th percentile of the error to this share.
 WORTHWHILE = 0.85
 
@@ -84,7 +88,19 @@ def collective_rows(kind: str, fabric: Fabric, backend: str, ranks: Any, message
         device=fabric.device, architecture=fabric.link, backend=backend, format=kind, peak_of="", kernel="", inputs=inputs,
         seconds=time, shapes=shape_numbers(np.log2(size).astype(int)),
     )  # fmt: skip
-    return made.where(time > least)
+    made = made.where(time > least)
+    return made.where(direct_rows(made)) if fabric.link == HOST_BUS and len(made) else made
+
+
+def direct_rows(rows: Rows) -> Any:
+    """Which rows are of so many ranks as the host lets reach each other without a detour."""
+    import numpy as np
+
+    ranks, size = rows.inputs["ranks"], rows.inputs["message"]
+    speed = rows.inputs["message"] * (ranks - 1.0) / ranks / rows.seconds
+    best = {count: float(speed[(ranks == count) & (size == size[ranks == count].max())].mean()) for count in np.unique(ranks)}
+    two = best.get(2.0, 0.0)
+    return np.array([best[count] >= LEAST_SHARE_OF_TWO * two for count in ranks])
 
 
 def read_rows(source: Path | None, fabrics: Mapping[str, Fabric]) -> list[Rows]:
@@ -191,8 +207,14 @@ def _fabric_curves(fitter: KindFitter, parts: Sequence[Rows]) -> list[Curve]:
         names = sorted({getattr(part, field) for part in parts})
         for name in names if len(names) > 1 else []:
             own = [part for part in parts if getattr(part, field) == name and (part.pooled or field == "backend")]
-            found += _finer(fitter.curve(own, **{field: name}), whole, own)
+            if _shows_contention(fitter, own):
+                found += _finer(fitter.curve(own, **{field: name}), whole, own)
     return found
+
+
+def _shows_contention(fitter: KindFitter, rows: Sequence[Rows]) -> bool:
+    """Whether rows tell how ranks slow each other, where they do: two ranks alone do not."""
+    return fitter.link != HOST_BUS or fitter.kind == "point_to_point" or len(set(joined(rows)[0]["ranks"].tolist())) > 1
 
 
 def _finer(curve: Curve, whole: Curve, own: Sequence[Rows]) -> list[Curve]:

@@ -21,7 +21,7 @@ from llmsizer.schema.deployment import Case
 from llmsizer.sizing.memory import MemoryEstimate, memory_estimate
 from llmsizer.sizing.speed import steady_state
 from llmsizer.sizing.step_time import StepClock
-from llmsizer.validation.speed_rows import Answer, row_errors, words_of
+from llmsizer.validation.speed_rows import Answer, is_impossible, row_errors, words_of
 
 # Limits of each figure in seconds; the lower ones stand for nothing at all.
 LIMITS = {
@@ -56,7 +56,7 @@ def prepared(rows: Sequence[Mapping[str, Any]], catalog: Catalog) -> list[FitRow
             words = words_of(row, catalog)
             case = resolve(words, catalog).case
             memory = memory_estimate(case)
-            if memory.fits or words.ignore_memory:
+            if (memory.fits or words.ignore_memory) and not is_impossible(row, catalog):
                 found.append(FitRow(row, with_concurrency(case, words, memory), memory))
         except LlmsizerError:
             continue

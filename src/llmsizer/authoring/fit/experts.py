@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ PARAMETERS = (
 
 OUTPUT_BYTES = 2.0
 _UNGATED = "nongated"
+# A library whose kernels several engines call: what the tables' names of them contain, and its formats.
+LIBRARIES = {"trtllm-gen": (("flashinfer_trtllm", "min_latency"), ("fp8_block", "nvfp4"))}
 
 
 def expert_inputs(
@@ -87,16 +89,39 @@ def table_rows(tables: Iterable[KernelTable], devices: Mapping[str, MeasuredDevi
     Of each engine and format one kernel: engines choose among kernels by rules that the tables do not
     tell, so the newest is taken that runs gated experts, and of those the one with the most rows.
     """
+    return without_fallbacks(_newest(tables, devices, lambda name, kernel: name))
+
+
+def library_rows(tables: Iterable[KernelTable], devices: Mapping[str, MeasuredDevice]) -> list[Rows]:
+    """The rows of the libraries that several engines call, whichever engine timed them: format/library."""
+    return _newest(tables, devices, _of_library)
+
+
+def _of_library(name: str, kernel: str) -> str | None:
+    for library, (marks, formats) in LIBRARIES.items():
+        if name in formats and any(mark in kernel for mark in marks):
+            return f"{name}/{library}"
+    return None
+
+
+def _newest(
+    tables: Iterable[KernelTable], devices: Mapping[str, MeasuredDevice], named: Callable[[str, str], str | None]
+) -> list[Rows]:
+    """Of each device, engine and name the newest rows; ``named`` gives a kernel's name from its format."""
     found: dict[tuple[str, str, str], list[tuple[tuple[int, ...], Rows]]] = defaultdict(list)
     for table in tables:
         device, order = devices[table.device], version_order(table.version)
         for name, kernel, part in _kernels(table):
+            title = named(TABLE_NAMES[name], kernel)
+            if title is None:
+                continue
             touched, assignments = touched_when_balanced(part)
             matrices = 0 * touched + (2 if _UNGATED in kernel else 3)
             columns = (assignments, touched, part["hidden_size"], part["inter_size"] / part["moe_tp_size"], matrices)
             rows = expert_rows(columns, part["latency"] * 1e-3, TABLE_NAMES[name], device, table.backend)
-            found[device.id, rows.format, table.backend].append((order, replace(rows, kernel=f"{kernel} {table.version}")))
-    return without_fallbacks([_chosen(candidates) for candidates in found.values()])
+            rows = replace(rows, format=title)
+            found[device.id, title, table.backend].append((order, replace(rows, kernel=f"{kernel} {table.version}")))
+    return [_chosen(candidates) for candidates in found.values()]
 
 
 def _chosen(candidates: list[tuple[tuple[int, ...], Rows]]) -> Rows:
@@ -123,6 +148,7 @@ def touched_when_balanced(columns: Mapping[str, Any]) -> tuple[Any, Any]:
     return np.minimum(columns["num_experts"], assignments), assignments
 
 
-def read_rows(source: Path | None, devices: Mapping[str, MeasuredDevice]) -> list[Rows]:
-    """The expert layers of the published tables."""
-    return table_rows(read_tables(source, "moe", "moe_perf.parquet"), devices)
+def read_rows(source: Path | None, devices: Mapping[str, MeasuredDevice]) -> tuple[list[Rows], list[Rows]]:
+    """The expert layers of the published tables: each engine's own, and those of shared libraries."""
+    tables = list(read_tables(source, "moe", "moe_perf.parquet"))
+    return table_rows(tables, devices), library_rows(tables, devices)

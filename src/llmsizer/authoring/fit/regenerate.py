@@ -39,6 +39,7 @@ One call is one layer on one rank: permutation, gate and up product, activation,
 assignments and experts_touched count what the rank itself computes; weight_bytes are those of the touched
 experts; activation_bytes by grouped_activation_bytes with 2 bytes a value.
 Fitted on balanced routing with all experts of the layer on one rank, tensor-parallel slices included.
+format/library: kernels of a library that several engines call (engines.yaml: expert_kernels).
 Left out: tables that timed a fallback kernel (2.5 times slower than another engine's on the same device
 and format), and operands resident in L2.
 """
@@ -69,7 +70,9 @@ def fit_matmul(source: Path | None, measurements: Path, date: str) -> str:
 def fit_experts(source: Path | None, measurements: Path, date: str) -> str:
     """``calibrations/experts.yaml`` from the published tables. Raises CatalogError when they are not there."""
     devices = measured_devices(read_measured(measurements), names=DEVICES.values())
-    found = curves(Fitter(experts.EQUATION, experts.PARAMETERS), experts.read_rows(source, devices))
+    fitter = Fitter(experts.EQUATION, experts.PARAMETERS)
+    own, shared = experts.read_rows(source, devices)
+    found = [*curves(fitter, own), *(curve for curve in curves(fitter, shared) if curve.format)]
     axes = ("assignments", "experts_touched", "hidden_size", "intermediate_size")
     return calibration_yaml("experts", found, [_TABLES], date, axes, EXPERTS_HEADING)
 
