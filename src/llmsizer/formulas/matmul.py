@@ -108,7 +108,7 @@ def expected_distinct_experts(experts: Count, experts_per_token: Count, tokens: 
     >>> round(expected_distinct_experts(256, 8, 64, 0.0), 1)
     222.4
     >>> round(expected_distinct_experts(256, 8, 64, 1.0), 1)
-    173.5
+    173.3
     """
     spread = maximum(skew, LEAST_SKEW)
     rate = -log(1.0 - minimum(experts_per_token / experts, MOST_OF_ALL))

@@ -90,7 +90,7 @@ def slowest_rank(mean: Count, ranks: Count, experts: Count, skew: Fraction) -> C
     >>> round(slowest_rank(512.0, 8, 256, 0.0), 1)
     555.2
     >>> round(slowest_rank(512.0, 8, 256, 1.0), 1)
-    700.2
+    690.0
     """
     variance = mean + mean * mean * skew * ranks / experts
     return mean + sqrt(2 * variance * (1 - 1 / ranks) * log(maximum(ranks, 1)))
@@ -169,13 +169,16 @@ def seconds_of_layers(one: Seconds, layers: Count) -> Seconds:
 
 
 @formula(reference="measured: scheduling, input preparation, sampling and detokenising between steps")
-def host_seconds(per_step: Seconds, per_sequence: Seconds, sequences: Count) -> Seconds:
-    """Time of the engine's host side that the device waits for, in each step.
+def host_seconds(per_step: Seconds, per_sequence: Seconds, sequences: Count, per_rank: Seconds, ranks: Count) -> Seconds:
+    """Time of the engine's host side that the device waits for, in each step. ``ranks`` share one engine, which
+    tells each further one than the first what to do.
 
-    >>> host_seconds(0.001, 1e-5, 100.0)
+    >>> host_seconds(0.001, 1e-5, 100.0, 0.0005, 1)
     0.002
+    >>> host_seconds(0.001, 1e-5, 100.0, 0.0005, 3)
+    0.003
     """
-    return per_step + per_sequence * sequences
+    return per_step + per_sequence * sequences + per_rank * (ranks - 1.0)
 
 
 @formula(reference="without captured graphs each kernel waits for its launch from the host")

@@ -88,7 +88,7 @@ def _accelerator(words: Words, catalog: Catalog) -> Accelerator:
 def _skew(words: Words) -> float:
     """How unevenly tokens are routed to experts: as asked, or as measurements show."""
     if words.expert_skew is None:
-        return float(package_data("calibrations/routing.yaml")["expert_skew"]["value"])
+        return float(package_data("calibrations/routing.yaml")["rows"][0]["value"])
     return checked_fraction("expert_skew", words.expert_skew, most=100.0)
 
 

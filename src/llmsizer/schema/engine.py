@@ -88,6 +88,7 @@ class EngineProfile:
     front_end: Seconds = 0.0
     host_step_seconds: Seconds = 0.0
     host_sequence_seconds: Seconds = 0.0
+    host_rank_seconds: Seconds = 0.0
     front_end_sequence_seconds: Seconds = 0.0
     layer_seconds: Seconds = 0.0
     routed_layer_seconds: Seconds = 0.0

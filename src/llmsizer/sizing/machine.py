@@ -67,7 +67,7 @@ def product_machine(case: Case, family: str, stored: NumberFormat) -> Machine:
 def _kernels(case: Case, format_: str) -> str:
     """Whose curve the expert kernels of a format have: where the engine takes them from elsewhere, that one's. Ranks with
     an attention of their own exchange tokens, for which engines keep their own kernels."""
-    known = case.engine.expert_kernels if case.parallel.data_parallel_size == 1 else {}
+    known = case.engine.expert_kernels if plain(case.parallel.data_parallel_size) == 1 else {}
     return known.get(format_, format_)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -263,7 +264,8 @@ def longest_context(case: Case, found: StageMemory, sequences: float = 1.0) -> i
 def _holds(case: Case, found: StageMemory, length: int, sequences: float) -> bool:
     if not found.layers:
         return True
-    return float(plain(found.pool.concurrency(float(length)))) * float(plain(case.parallel.data_parallel_size)) >= sequences
+    of_a_rank = math.ceil(sequences / float(plain(case.parallel.data_parallel_size)))
+    return float(plain(found.pool.concurrency(float(length)))) >= of_a_rank
 
 
 def reasons(case: Case, found: StageMemory) -> list[str]:

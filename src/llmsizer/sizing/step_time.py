@@ -105,7 +105,10 @@ class StepClock:
 
     def _host(self, step: Step) -> Seconds:
         engine = self.case.engine
-        return host_seconds(engine.host_step_seconds, engine.host_sequence_seconds, self._sequences(step))
+        ranks = self.case.parallel.tensor_parallel_size
+        return host_seconds(
+            engine.host_step_seconds, engine.host_sequence_seconds, self._sequences(step), engine.host_rank_seconds, ranks
+        )
 
     def _sequences(self, step: Step) -> Count:
         return total([named(step.decode_batch, "decoding"), named(step.prefill_sequences, "prompts")], "sequences")

@@ -21,14 +21,19 @@ def group_of(row: FitRow) -> tuple[str, str]:
 
 
 def left_out(rows: Sequence[FitRow], names: Sequence[str] = tuple(LIMITS)) -> list[tuple[str, float]]:
-    """ln(measured / estimate) of every comparison, by quantity, with engine figures fitted without its group."""
+    """ln(measured / estimate) of every comparison, by quantity, with engine figures fitted without its group.
+
+    A quantity that no other group measured is left out: nothing was fitted to it.
+    """
     found: list[tuple[str, float]] = []
     for group in sorted({group_of(row) for row in rows}):
         others = [row for row in rows if group_of(row) != group]
         if len(others) < len(names):
             continue
         figures = fit_engine(others, tuple(QUANTITIES), names)
-        found += residuals([row for row in rows if group_of(row) == group], figures)
+        told = {name for name, _ in residuals(others, figures)}
+        own = residuals([row for row in rows if group_of(row) == group], figures)
+        found += [(name, log) for name, log in own if name in told]
     return found
 
 

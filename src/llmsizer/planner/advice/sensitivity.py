@@ -22,7 +22,7 @@ from llmsizer.sizing.tensor_formats import NATIVE, QUANTIZED_ROLES
 STEP = 0.1
 FIGURES = ("ttft_seconds", "tpot_seconds", "requests_per_second", "usd_per_request")
 HOST_TIMES = (
-    "host_step_seconds", "host_sequence_seconds", "layer_seconds", "routed_layer_seconds", "front_end",
+    "host_step_seconds", "host_sequence_seconds", "host_rank_seconds", "layer_seconds", "routed_layer_seconds", "front_end",
     "front_end_sequence_seconds", "launch_seconds",
 )  # fmt: skip
 STORED = ("bits", "group_bits", "block_bits", "packed_bytes")
