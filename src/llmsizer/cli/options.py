@@ -66,7 +66,7 @@ QUESTION: dict[str, tuple[Any, Any, Any]] = {
     "calibration": (str | None, None, option("--calibration", text="auto, ideal for lower bounds at peak rates, or a file of llmsizer fit.")),
     "ignore_memory": (bool, False, option("--ignore-memory", text="Answer speed even where memory does not suffice.")),
     "transform": (str | None, None, option("--transform", text="A variant of the model: prune:2:4, prune:structured:heads=0.25, distill:depth=0.5 …")),
-    "speculative": (str | None, None, option("--speculative", text="ngram, mtp, eagle or draft:MODEL, then :TOKENS, e.g. draft:llama-3.2-1b:5.")),
+    "speculative": (str | None, None, option("--speculative", text="ngram, mtp, eagle, eagle3, medusa, self or draft:MODEL, then :TOKENS and how many stand, e.g. eagle3:3:acceptance=code, draft:llama-3.2-1b:5:length=2.6.")),
     "adapters": (str | None, None, option("--adapters", text="LoRA slots as COUNTxRANK, e.g. 4x16.")),
     "offload": (str | None, None, option("--offload", text="Share of the weights kept in host memory, e.g. weights=0.3.")),
 }  # fmt: skip
@@ -114,14 +114,19 @@ def _is_number(text: str) -> bool:
 
 
 def read_speculative(text: str | None) -> dict[str, Any] | None:
-    """``draft:llama-3.2-1b:5`` as method, model and tokens."""
+    """``draft:llama-3.2-1b:5:length=2.6`` as method, model, tokens and how many of them stand."""
     if not text:
         return None
     method, *rest = text.split(":")
     found: dict[str, Any] = {"method": method}
     for part in rest:
-        key = "num_speculative_tokens" if _is_number(part) else "model"
-        found[key] = int(part) if _is_number(part) and len(part) < 10 else part
+        name, told, value = part.partition("=")
+        if told:
+            found[name.strip()] = value.strip()
+        elif _is_number(part):
+            found["num_speculative_tokens"] = int(part) if len(part) < 10 else part
+        else:
+            found["model"] = part
     return found
 
 

@@ -174,9 +174,11 @@ def _speculation(case: Case, target: Target) -> Iterator[Setting]:
     if draft.model is not None and target.engine.schemes == ("gguf",):
         drafter = f"path/to/{drafter.rsplit('/', 1)[-1]}.gguf"
         note = "The draft model is a GGUF file: give its path."
-    elif draft.method in ("eagle", "medusa"):
+    elif draft.method in ("eagle", "eagle3", "medusa"):
         note = f"The drafting module is one trained for the model: give its path ({drafter})."
-    names = {"tokens": tokens, "verified": tokens + 1, "draft": drafter}
+    if draft.tree is not None:
+        note = f"{note} How the {int(plain(draft.tree))} guesses branch is for you to set.".strip()
+    names = {"tokens": tokens, "verified": int(plain(draft.guesses)) + 1, "draft": drafter}
     yield Setting(f"speculative_{draft.method}", tokens, names, note=note)
 
 

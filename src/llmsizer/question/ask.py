@@ -108,6 +108,8 @@ def speed_tier(case: Case, evidence: Evidence) -> tuple[str, str]:
     tiers = [(evidence.tier, evidence.weakest)]
     curves = case.calibration.used() if case.calibration is not None else []
     tiers += [(curve.tier, f"calibration of {curve.family} in {curve.format}") for curve in curves]
+    if case.draft is not None:
+        tiers.append((case.draft.provenance.of("acceptance").tier, "acceptance of guesses"))
     tiers += [(case.engine.provenance.of(name).tier, f"{name} of {case.engine.title}") for name in ENGINE_TIMES]
     return max(tiers, key=lambda pair: TIERS.index(pair[0]))
 
