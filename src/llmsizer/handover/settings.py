@@ -65,9 +65,10 @@ def _split(case: Case, target: Target) -> Iterator[Setting]:
     """The parallel sizes as the engine counts them: its tensor size may count all attention ranks."""
     split = case.parallel
     tensor, data = split.tensor_parallel_size, split.data_parallel_size
-    ranks = tensor * data
+    context = split.prefill_context_parallel_size
+    ranks = tensor * data * context
     shared = attention_data_parallel(case, target)
-    if shared:
+    if shared or (target.flags.entry["parallel"] == "joint" and context > 1):
         tensor = ranks
     if tensor > 1:
         yield Setting("tensor_parallel_size", tensor)
@@ -77,6 +78,10 @@ def _split(case: Case, target: Target) -> Iterator[Setting]:
         yield Setting("attention_data_parallel" if split.tensor_parallel_size == 1 else "grouped_attention_data_parallel", data)
     elif data > 1:
         yield Setting("data_parallel_size", data)
+    if context > 1:
+        yield Setting("prefill_context_parallel_size", context)
+    if split.decode_context_parallel_size > 1:
+        yield Setting("decode_context_parallel_size", split.decode_context_parallel_size)
     if split.enable_expert_parallel and ranks > 1:
         yield Setting("enable_expert_parallel", True, {"ranks": ranks})
 

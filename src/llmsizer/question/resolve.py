@@ -13,7 +13,7 @@ from llmsizer.catalog.paths import is_model_path
 from llmsizer.core.errors import InvalidQuestion, UnsupportedCombination
 from llmsizer.question.limits import batching_of, check_length, limits_of, prompts_of, seconds_of
 from llmsizer.question.speculation import draft_of
-from llmsizer.question.splits import check_split
+from llmsizer.question.splits import check_context_split, check_split
 from llmsizer.question.support import check_cache, check_support
 from llmsizer.question.traffic import with_traffic, workload_of
 from llmsizer.question.words import (
@@ -54,6 +54,7 @@ def resolve(words: Words, catalog: Catalog) -> Resolved:
     scheme = _sparse(words, scheme, dtype, accelerator)
     parallel = _parallel(words)
     check_split(model, parallel)
+    check_context_split(model, parallel, engine)
     machine = catalog.networked_node(accelerator.id.partition("@")[0])
     if parallel.devices > accelerator.reach and machine is not None:
         notes.append(f"network between machines: that of {machine.id} ({machine.network or 'as its catalog entry says'})")
@@ -201,6 +202,12 @@ def _parallel(words: Words) -> Parallel:
         pipeline_parallel_size=checked_integer("pipeline_parallel_size", words.pipeline_parallel_size, most=1024),
         data_parallel_size=checked_integer("data_parallel_size", words.data_parallel_size, most=1024),
         enable_expert_parallel=bool(words.enable_expert_parallel),
+        prefill_context_parallel_size=checked_integer(
+            "prefill_context_parallel_size", words.prefill_context_parallel_size, most=1024
+        ),
+        decode_context_parallel_size=checked_integer(
+            "decode_context_parallel_size", words.decode_context_parallel_size, most=1024
+        ),
     )
 
 

@@ -26,6 +26,8 @@ class Words:
     pipeline_parallel_size: int = 1
     data_parallel_size: int = 1
     enable_expert_parallel: bool = False
+    prefill_context_parallel_size: int = 1
+    decode_context_parallel_size: int = 1
     quantization: str | None = None
     dtype: str = "auto"
     kv_cache_dtype: str = "auto"

@@ -20,18 +20,24 @@ class Parallel:
     """How a replica is divided: ``data_parallel_size`` counts attention ranks, as vLLM does.
 
     Devices of a replica = tensor × pipeline × data; experts are spread over tensor × data ranks,
-    whole ones with ``enable_expert_parallel``, slices of each without.
+    whole ones with ``enable_expert_parallel``, slices of each without. ``prefill_context_parallel_size``
+    ranks share the tokens of every prompt and decode all the same; they too are devices of their own, and the
+    experts are spread over them. ``decode_context_parallel_size`` tensor ranks share the cache of what each of
+    them would keep again.
     """
 
     tensor_parallel_size: int = 1
     pipeline_parallel_size: int = 1
     data_parallel_size: int = 1
     enable_expert_parallel: bool = False
+    prefill_context_parallel_size: int = 1
+    decode_context_parallel_size: int = 1
 
     @property
     def devices(self) -> int:
         """Devices of one replica."""
-        return self.tensor_parallel_size * self.pipeline_parallel_size * self.data_parallel_size
+        ranks = self.tensor_parallel_size * self.data_parallel_size * self.prefill_context_parallel_size
+        return ranks * self.pipeline_parallel_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,9 @@ class EngineProfile:
     prompt would otherwise be processed whole (None: whole prompts). ``offload`` names what it can
     keep in host memory (fields of ``Offload``), ``host`` the processor assumed there;
     ``checkpoint_cache`` the schemes whose checkpoints ask for an fp8 cache that it then uses by itself;
-    ``cache_optional``: whether it can run without a cache.
+    ``cache_optional``: whether it can run without a cache. ``prefill_context_kinds`` and
+    ``decode_context_kinds``: attention kinds whose prompts, or cache, it divides over context-parallel ranks
+    ("… with experts": in models that have some).
     """
 
     id: str
@@ -81,6 +83,8 @@ class EngineProfile:
     cache_optional: bool = False
     attention_kinds: tuple[str, ...] = ()
     vendors: tuple[str, ...] = ()
+    prefill_context_kinds: tuple[str, ...] = ()
+    decode_context_kinds: tuple[str, ...] = ()
     offload: tuple[str, ...] = ()
     host: str = ""
     batching: str = "in-flight"

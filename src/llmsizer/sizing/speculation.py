@@ -17,7 +17,7 @@ from llmsizer.sizing.draft import draft_stacks
 from llmsizer.sizing.kernels import Kernel, is_nothing
 from llmsizer.sizing.rank_kernels import KernelMaker
 from llmsizer.sizing.step_time import StepClock
-from llmsizer.sizing.steps import Step, load_of
+from llmsizer.sizing.steps import Step, case_load
 
 # As often as a double can be halved before its parts are no longer told apart.
 HALVINGS = 53
@@ -111,7 +111,7 @@ class Drafter:
         one_token = replace(step, query_tokens=self._width())
         if self.draft.model is not None:
             return seconds_of_layers(self.clock.seconds(one_token), passes)
-        load = load_of(one_token, self.case.parallel.data_parallel_size)
+        load = case_load(self.case, one_token)
         kernels = [kernel.seconds(load) for kernel in self.kernels if not is_nothing(kernel.amount(load))]
         layer = named(self.case.engine.layer_seconds, "small kernels")
         return seconds_of_layers(total([*kernels, layer], "one draft pass"), passes)
