@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from llmsizer.core.explain import formula
+from llmsizer.core.explain import Constant, formula
 from llmsizer.core.numerics import minimum
 from llmsizer.core.quantities import Count, Fraction, Seconds, Tokens
 from llmsizer.core.units import ONE_TOKEN
+
+# The quotient has no value at 1, and its limit is met far below the digits that count.
+ALMOST_SURE = Constant(1 - 1e-8, "1", "a chance that stands in for certainty")
 
 
 @formula(reference="Leviathan et al. 2023, equation 1: expected tokens of a step with independent acceptance")
@@ -15,8 +18,7 @@ def speculated_tokens(acceptance: Fraction, guessed: Count) -> Tokens:
     >>> round(speculated_tokens(0.8, 3), 3)
     2.952
     """
-    chance = minimum(acceptance, 1 - 1e-8)
-    return (1 - chance ** (guessed + 1)) / (1 - chance) * ONE_TOKEN
+    return (1 - minimum(acceptance, ALMOST_SURE) ** (guessed + 1)) / (1 - minimum(acceptance, ALMOST_SURE)) * ONE_TOKEN
 
 
 @formula(reference="expected tokens of a step: one, and each guess with the chance that it and all before it are accepted")
