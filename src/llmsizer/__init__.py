@@ -49,8 +49,9 @@ def estimate(model: Any, hardware: Any, *, catalog: Any = None, **words: Any) ->
 
     Keywords (``None``: the engine's own default): ``tensor_parallel_size``,
     ``pipeline_parallel_size``, ``data_parallel_size`` (attention ranks, as vLLM counts),
-    ``enable_expert_parallel``, ``quantization`` (None: the checkpoint's own format), ``dtype``,
-    ``kv_cache_dtype``, ``engine`` (``vllm``, ``vllm@0.11.0``, ``vllm@0.8.5+v0``, ``sglang``,
+    ``enable_expert_parallel``, ``prefill_context_parallel_size``, ``decode_context_parallel_size``,
+    ``quantization`` (None: the checkpoint's own format), ``dtype``, ``kv_cache_dtype``,
+    ``engine`` (``vllm``, ``vllm@0.11.0``, ``vllm@0.8.5+v0``, ``sglang``,
     ``tensorrt-llm``, ``tgi``, ``llama.cpp``, ``transformers``, ``torch``, ``onnxruntime-genai``),
     ``max_model_len``, ``max_num_seqs``, ``max_num_batched_tokens``, ``gpu_memory_utilization``,
     ``block_size``, ``enforce_eager``, ``flash_attention``, ``input_tokens``, ``output_tokens``,

@@ -15,6 +15,7 @@ QUESTIONS = (
     "-m llama-3.1-8b -g h100",
     "-m deepseek-v3 -g h200 --tp 8 --ep --rate 2",
     "-m llama-3.1-70b -g h100",
+    "-m llama-3.1-8b -g h100 --speculative ngram",
     "-m qwen3-30b-a3b -g rtx-4090 -e llama.cpp -q Q4_K_M --max-model-len 8192",
 )
 

@@ -31,7 +31,8 @@ CHOICES: dict[str, list[Any]] = {
     "max_model_len": [None, 4096, 32768], "max_num_seqs": [None, 32], "max_num_batched_tokens": [None, 4096],
     "gpu_memory_utilization": [None, 0.8], "enforce_eager": [False, True], "block_size": [None, 32],
     "concurrency": [None, 8, "max"], "prefix_cache_hit_rate": [0.0, 0.5], "batching": [None, None, "continuous", "in-flight"],
-    "speculative": [None, None, "ngram", "eagle", "medusa", "mtp", {"method": "draft", "model": "llama-3.2-1b"}],
+    "speculative": [None, None, "ngram", "eagle", "eagle3", {"method": "medusa", "acceptance": 0.6}, "mtp",
+                    {"method": "draft", "model": "llama-3.2-1b"}],
     "adapters": [None, {"count": 2, "rank": 16}],
     "offload": [None, None, {"weights": 0.2}, {"gpu_layers": 10}, {"expert_layers": 4}, {"kv_cache": 1.0}],
 }  # fmt: skip

@@ -40,6 +40,8 @@ QUESTION: dict[str, tuple[Any, Any, Any]] = {
     "tensor_parallel_size": (str | None, None, _number("--tensor-parallel-size", "--tp", text="Tensor-parallel ranks.")),
     "pipeline_parallel_size": (str | None, None, _number("--pipeline-parallel-size", "--pp", text="Pipeline stages.")),
     "data_parallel_size": (str | None, None, _number("--data-parallel-size", "--dp", text="Attention data-parallel ranks.")),
+    "prefill_context_parallel_size": (str | None, None, _number("--prefill-context-parallel-size", "--pcp", "--cp", text="Ranks that share the tokens of every prompt.")),
+    "decode_context_parallel_size": (str | None, None, _number("--decode-context-parallel-size", "--dcp", text="Tensor-parallel ranks that share a cache which each would keep again.")),
     "enable_expert_parallel": (bool, False, option("--enable-expert-parallel", "--ep", text="Spread whole experts over all ranks.")),
     "engine": (str | None, None, option("--engine", "-e", text="vllm, vllm@0.11.0, sglang, tensorrt-llm, llama.cpp … (default: vllm where it runs).")),
     "max_model_len": (str | None, None, _number("--max-model-len", text="Longest sequence the engine is started for.")),
@@ -66,7 +68,7 @@ QUESTION: dict[str, tuple[Any, Any, Any]] = {
     "calibration": (str | None, None, option("--calibration", text="auto, ideal for lower bounds at peak rates, or a file of llmsizer fit.")),
     "ignore_memory": (bool, False, option("--ignore-memory", text="Answer speed even where memory does not suffice.")),
     "transform": (str | None, None, option("--transform", text="A variant of the model: prune:2:4, prune:structured:heads=0.25, distill:depth=0.5 …")),
-    "speculative": (str | None, None, option("--speculative", text="ngram, mtp, eagle or draft:MODEL, then :TOKENS, e.g. draft:llama-3.2-1b:5.")),
+    "speculative": (str | None, None, option("--speculative", text="ngram, mtp, eagle, eagle3, medusa, self or draft:MODEL, then :TOKENS and how many stand, e.g. eagle3:3:acceptance=code, draft:llama-3.2-1b:5:length=2.6.")),
     "adapters": (str | None, None, option("--adapters", text="LoRA slots as COUNTxRANK, e.g. 4x16.")),
     "offload": (str | None, None, option("--offload", text="Share of the weights kept in host memory, e.g. weights=0.3.")),
 }  # fmt: skip
@@ -114,14 +116,19 @@ def _is_number(text: str) -> bool:
 
 
 def read_speculative(text: str | None) -> dict[str, Any] | None:
-    """``draft:llama-3.2-1b:5`` as method, model and tokens."""
+    """``draft:llama-3.2-1b:5:length=2.6`` as method, model, tokens and how many of them stand."""
     if not text:
         return None
     method, *rest = text.split(":")
     found: dict[str, Any] = {"method": method}
     for part in rest:
-        key = "num_speculative_tokens" if _is_number(part) else "model"
-        found[key] = int(part) if _is_number(part) and len(part) < 10 else part
+        name, told, value = part.partition("=")
+        if told:
+            found[name.strip()] = value.strip()
+        elif _is_number(part):
+            found["num_speculative_tokens"] = int(part) if len(part) < 10 else part
+        else:
+            found["model"] = part
     return found
 
 

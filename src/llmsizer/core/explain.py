@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from llmsizer.core.errors import UnitError
@@ -75,8 +76,8 @@ class Value:
             value = stack.pop()
             if id(value) not in seen:
                 seen[id(value)] = value
-                if isinstance(value.origin, Derivation):
-                    stack.extend(reversed(list(value.origin.inputs.values())))
+                if type(value.origin) is Derivation:
+                    stack.extend(list(value.origin.inputs.values())[::-1])
         return [value for value in seen.values() if isinstance(value.origin, Source)]
 
 
@@ -131,7 +132,8 @@ class Formula(Generic[P, R]):
         names, units, unit = self._units or self.units()
         given = args if len(args) == len(names) else self._in_order(names, args, kwargs)
         inputs = {
-            name: _as_value(value, wanted, name, self.__name__) for name, wanted, value in zip(names, units, given, strict=True)
+            name: value if type(value) is Value and value.unit == wanted else _as_value(value, wanted, name, self.__name__)
+            for name, wanted, value in zip(names, units, given, strict=True)
         }
         number: Any = self.function(*[value.number for value in inputs.values()])  # type: ignore[call-arg]
         return Value(number, unit, self.__name__, Derivation(self, inputs))
@@ -168,7 +170,7 @@ def _unit_of(hint: Any, where: str) -> str:
 def _as_value(given: Any, unit: str, name: str, where: str) -> Value:
     if type(given) is not Value:
         return Value(given, unit, name, STRUCTURE)
-    if given.unit != unit and not _compatible(given.unit, unit):
+    if not _compatible(given.unit, unit):
         raise UnitError(f"{where}: {name} must be in [{unit}], got {given.name} [{given.unit}]")
     return given
 
@@ -176,6 +178,7 @@ def _as_value(given: Any, unit: str, name: str, where: str) -> Value:
 _COUNTED = {"element", "token", "request"}
 
 
+@lru_cache(maxsize=1024)
 def _compatible(unit: str, wanted: str) -> bool:
     """Same dimension; or a bare structural count (layers, heads, widths) standing for a number of
     elements or tokens, which the formula's own annotation then says."""

@@ -15,6 +15,8 @@ from typing import Any
 from llmsizer.core.explain import STRUCTURE, Constant, Derivation, Formula, Source, Value, worst_tier
 from llmsizer.core.quantities import human
 
+# Stands around the names in a template; no expression has it.
+MARK = "\0"
 
 def explanation(value: Value, depth: int = 6, width: int = 100) -> str:
     """The derivation of a value as indented text, to a depth; then the facts it rests on."""
@@ -108,29 +110,39 @@ def _return_expression(formula: Formula[Any, Any]) -> ast.expr | None:
     return returns[0].value if len(returns) == 1 and not assigned else None
 
 
+@lru_cache(maxsize=512)
 def _expression(formula: Formula[Any, Any]) -> str:
     expression = _return_expression(formula)
     return _tidy(ast.unparse(expression)) if expression is not None else ""
 
 
-def _substituted(formula: Formula[Any, Any], origin: Derivation) -> str:
+@lru_cache(maxsize=512)
+def _template(formula: Formula[Any, Any]) -> tuple[str, ...]:
+    """The expression with the names of its inputs at every second place, and constants filled in."""
     expression = _return_expression(formula)
     assert expression is not None
-    numbers = {name: _number(child) for name, child in origin.inputs.items()}
+    places = {name: f"{MARK}{name}{MARK}" for name in formula.units()[0]}
     for name, constant in formula.function.__globals__.items():
         if isinstance(constant, Constant):
-            numbers[name] = f"{float(constant):g}"
-    return _tidy(ast.unparse(_Numbers(numbers).visit(ast.parse(ast.unparse(expression), mode="eval"))))
+            places[name] = f"{float(constant):g}"
+    marked = _Places(places).visit(ast.parse(ast.unparse(expression), mode="eval"))
+    return tuple(_tidy(ast.unparse(marked)).split(MARK))
 
 
-class _Numbers(ast.NodeTransformer):
-    """Puts numbers in place of names."""
+def _substituted(formula: Formula[Any, Any], origin: Derivation) -> str:
+    parts = list(_template(formula))
+    parts[1::2] = [_number(origin.inputs[name]) for name in parts[1::2]]
+    return "".join(parts)
 
-    def __init__(self, numbers: dict[str, str]) -> None:
-        self.numbers = numbers
+
+class _Places(ast.NodeTransformer):
+    """Puts other texts in place of names."""
+
+    def __init__(self, texts: dict[str, str]) -> None:
+        self.texts = texts
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        return ast.Name(self.numbers[node.id]) if node.id in self.numbers else node
+        return ast.Name(self.texts[node.id]) if node.id in self.texts else node
 
 
 def _tidy(text: str) -> str:
@@ -139,15 +151,12 @@ def _tidy(text: str) -> str:
 
 def _facts(value: Value) -> Iterator[str]:
     """The facts a value rests on, gathered by source."""
-    by_source: dict[Source, list[str]] = {}
+    by_source: dict[Source, dict[str, None]] = {}
     for leaf in value.leaves():
         assert isinstance(leaf.origin, Source)
         if leaf.origin is STRUCTURE:
             continue
-        told = by_source.setdefault(leaf.origin, [])
-        text = f"{leaf.name} = {shown(leaf)}"
-        if text not in told:
-            told.append(text)
+        by_source.setdefault(leaf.origin, {})[f"{leaf.name} = {shown(leaf)}"] = None
     for source, told in by_source.items():
         mark = "" if source.tier == "specified" else f"{source.tier}: "
         yield f"  {mark}{source}"

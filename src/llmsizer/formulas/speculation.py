@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from llmsizer.core.explain import formula
-from llmsizer.core.numerics import maximum
-from llmsizer.core.quantities import Count, Fraction, Tokens
+from llmsizer.core.explain import Constant, formula
+from llmsizer.core.numerics import minimum
+from llmsizer.core.quantities import Count, Fraction, Seconds, Tokens
 from llmsizer.core.units import ONE_TOKEN
+
+# The quotient has no value at 1, and its limit is met far below the digits that count.
+ALMOST_SURE = Constant(1 - 1e-8, "1", "a chance that stands in for certainty")
 
 
 @formula(reference="Leviathan et al. 2023, equation 1: expected tokens of a step with independent acceptance")
 def speculated_tokens(acceptance: Fraction, guessed: Count) -> Tokens:
-    """Tokens that a verification step yields: (1 − α^(γ+1)) / (1 − α).
+    """Tokens that a verification step yields: (1 − α^(γ+1)) / (1 − α); γ + 1 where every guess stands.
 
     >>> round(speculated_tokens(0.8, 3), 3)
     2.952
     """
-    return (1 - acceptance ** (guessed + 1)) / maximum(1 - acceptance, 1e-12) * ONE_TOKEN
+    return (1 - minimum(acceptance, ALMOST_SURE) ** (guessed + 1)) / (1 - minimum(acceptance, ALMOST_SURE)) * ONE_TOKEN
 
 
 @formula(reference="expected tokens of a step: one, and each guess with the chance that it and all before it are accepted")
@@ -36,3 +39,23 @@ def tokens_of_reported_rate(reported: Fraction, guessed: Count) -> Tokens:
     3.0
     """
     return (1 + reported * guessed) * ONE_TOKEN
+
+
+@formula(reference="counting: the guesses of a tree over the places of its longest branch")
+def branching_tokens(guesses: Count, places: Count) -> Tokens:
+    """Tokens of a sequence that one drafting pass computes where guesses branch.
+
+    >>> branching_tokens(21.0, 3.0)
+    7.0
+    """
+    return guesses / places * ONE_TOKEN
+
+
+@formula(reference="definition: time per token without guesses over time per token with them")
+def speculation_gain(without: Seconds, step: Seconds, tokens: Tokens) -> Fraction:
+    """How many times faster tokens come with speculation at the same batch; below 1 it does not pay.
+
+    >>> round(speculation_gain(0.02, 0.03, 2.4), 2)
+    1.6
+    """
+    return without * tokens / (step * ONE_TOKEN)

@@ -65,9 +65,10 @@ def _split(case: Case, target: Target) -> Iterator[Setting]:
     """The parallel sizes as the engine counts them: its tensor size may count all attention ranks."""
     split = case.parallel
     tensor, data = split.tensor_parallel_size, split.data_parallel_size
-    ranks = tensor * data
+    context = split.prefill_context_parallel_size
+    ranks = tensor * data * context
     shared = attention_data_parallel(case, target)
-    if shared:
+    if shared or (target.flags.entry["parallel"] == "joint" and context > 1):
         tensor = ranks
     if tensor > 1:
         yield Setting("tensor_parallel_size", tensor)
@@ -77,6 +78,10 @@ def _split(case: Case, target: Target) -> Iterator[Setting]:
         yield Setting("attention_data_parallel" if split.tensor_parallel_size == 1 else "grouped_attention_data_parallel", data)
     elif data > 1:
         yield Setting("data_parallel_size", data)
+    if context > 1:
+        yield Setting("prefill_context_parallel_size", context)
+    if split.decode_context_parallel_size > 1:
+        yield Setting("decode_context_parallel_size", split.decode_context_parallel_size)
     if split.enable_expert_parallel and ranks > 1:
         yield Setting("enable_expert_parallel", True, {"ranks": ranks})
 
@@ -174,9 +179,11 @@ def _speculation(case: Case, target: Target) -> Iterator[Setting]:
     if draft.model is not None and target.engine.schemes == ("gguf",):
         drafter = f"path/to/{drafter.rsplit('/', 1)[-1]}.gguf"
         note = "The draft model is a GGUF file: give its path."
-    elif draft.method in ("eagle", "medusa"):
+    elif draft.method in ("eagle", "eagle3", "medusa"):
         note = f"The drafting module is one trained for the model: give its path ({drafter})."
-    names = {"tokens": tokens, "verified": tokens + 1, "draft": drafter}
+    if draft.tree is not None:
+        note = f"{note} How the {int(plain(draft.tree))} guesses branch is for you to set.".strip()
+    names = {"tokens": tokens, "verified": int(plain(draft.guesses)) + 1, "draft": drafter}
     yield Setting(f"speculative_{draft.method}", tokens, names, note=note)
 
 

@@ -63,7 +63,7 @@ class Workload(Section):
     adapters: dict[str, Any] | None = None
     """LoRA adapters, e.g. {count: 4, rank: 16}."""
     speculative: dict[str, Any] | None = None
-    """Speculative decoding, e.g. {method: draft, model: llama-3.2-1b, num_speculative_tokens: 5}."""
+    """Speculative decoding, e.g. {method: draft, model: llama-3.2-1b, num_speculative_tokens: 5, acceptance: code}."""
 
 
 class Candidates(Section):

@@ -108,6 +108,10 @@ def speed_tier(case: Case, evidence: Evidence) -> tuple[str, str]:
     tiers = [(evidence.tier, evidence.weakest)]
     curves = case.calibration.used() if case.calibration is not None else []
     tiers += [(curve.tier, f"calibration of {curve.family} in {curve.format}") for curve in curves]
+    if case.parallel.prefill_context_parallel_size > 1 or case.parallel.decode_context_parallel_size > 1:
+        tiers.append(("extrapolated", "context parallelism: no run of it was compared"))
+    if case.draft is not None:
+        tiers.append((case.draft.provenance.of("acceptance").tier, "acceptance of guesses"))
     tiers += [(case.engine.provenance.of(name).tier, f"{name} of {case.engine.title}") for name in ENGINE_TIMES]
     return max(tiers, key=lambda pair: TIERS.index(pair[0]))
 
@@ -161,6 +165,8 @@ def question_of(resolved: Resolved) -> dict[str, Any]:
         "pipeline_parallel_size": case.parallel.pipeline_parallel_size,
         "data_parallel_size": case.parallel.data_parallel_size,
         "enable_expert_parallel": case.parallel.enable_expert_parallel,
+        "prefill_context_parallel_size": case.parallel.prefill_context_parallel_size,
+        "decode_context_parallel_size": case.parallel.decode_context_parallel_size,
         "devices": case.parallel.devices,
         "max_model_len": case.max_model_len,
         "max_num_seqs": case.max_num_seqs,

@@ -10,7 +10,8 @@ from llmsizer.core.errors import InvalidQuestion
 from llmsizer.question.words import Words
 
 WHOLE_WORDS = frozenset({
-    "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "max_model_len", "max_num_seqs",
+    "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "prefill_context_parallel_size",
+    "decode_context_parallel_size", "max_model_len", "max_num_seqs",
     "max_num_batched_tokens", "block_size", "input_tokens", "output_tokens", "concurrency",
 })  # fmt: skip
 REAL_WORDS = frozenset({"gpu_memory_utilization", "request_rate", "prefix_cache_hit_rate"})

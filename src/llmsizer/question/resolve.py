@@ -13,7 +13,8 @@ from llmsizer.catalog.package_data import package_data
 from llmsizer.catalog.paths import is_model_path
 from llmsizer.core.errors import InvalidQuestion, UnsupportedCombination
 from llmsizer.question.limits import batching_of, check_length, limits_of, prompts_of, seconds_of
-from llmsizer.question.splits import check_split
+from llmsizer.question.speculation import draft_of
+from llmsizer.question.splits import check_context_split, check_split
 from llmsizer.question.support import check_cache, check_support
 from llmsizer.question.traffic import with_traffic, workload_of
 from llmsizer.question.words import (
@@ -21,16 +22,16 @@ from llmsizer.question.words import (
     checked_choice,
     checked_fraction,
     checked_integer,
+    checked_mapping,
 )
 from llmsizer.schema.accelerator import Accelerator
-from llmsizer.schema.deployment import Adapters, Case, Draft, Offload, Parallel
+from llmsizer.schema.deployment import Adapters, Case, Offload, Parallel
 from llmsizer.schema.engine import EngineProfile
 from llmsizer.schema.model import Model
 from llmsizer.schema.number_format import CacheFormat, QuantizationScheme
 
 DTYPES = {"auto": "auto", "half": "fp16", "float16": "fp16", "fp16": "fp16", "bfloat16": "bf16", "bf16": "bf16",
           "float": "fp32", "float32": "fp32", "fp32": "fp32"}  # fmt: skip
-DEFAULT_ACCEPTANCE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ def resolve(words: Words, catalog: Catalog) -> Resolved:
     scheme = _sparse(words, scheme, dtype, accelerator)
     parallel = _parallel(words)
     check_split(model, parallel)
+    check_context_split(model, parallel, engine)
     machine = catalog.networked_node(accelerator.id.partition("@")[0])
     if parallel.devices > accelerator.reach and machine is not None:
         notes.append(f"network between machines: that of {machine.id} ({machine.network or 'as its catalog entry says'})")
@@ -71,7 +73,8 @@ def resolve(words: Words, catalog: Catalog) -> Resolved:
         batch_window_seconds=seconds_of(words, "batch_window_seconds"), batching=batching_of(words, engine),
         expert_skew=_skew(words),
         calibration=calibration_of(str(words.calibration), accelerator, engine.id), flash_attention=_flash(words, engine),
-        adapters=_adapters(words), offload=_offload(words, engine, parallel), draft=_draft(words, model, catalog),
+        adapters=_adapters(words), offload=_offload(words, engine, parallel),
+        draft=draft_of(words.speculative, model, scheme, catalog, notes),
         **_host(words, engine, catalog, notes), **limits,
     )  # fmt: skip
     return Resolved(case, words, tuple(notes))
@@ -207,6 +210,12 @@ def _parallel(words: Words) -> Parallel:
         pipeline_parallel_size=checked_integer("pipeline_parallel_size", words.pipeline_parallel_size, most=1024),
         data_parallel_size=checked_integer("data_parallel_size", words.data_parallel_size, most=1024),
         enable_expert_parallel=bool(words.enable_expert_parallel),
+        prefill_context_parallel_size=checked_integer(
+            "prefill_context_parallel_size", words.prefill_context_parallel_size, most=1024
+        ),
+        decode_context_parallel_size=checked_integer(
+            "decode_context_parallel_size", words.decode_context_parallel_size, most=1024
+        ),
     )
 
 
@@ -254,7 +263,7 @@ def _flash(words: Words, engine: EngineProfile) -> bool:
 def _adapters(words: Words) -> Adapters | None:
     if not words.adapters:
         return None
-    given = _mapping("adapters", words.adapters, {"count", "rank", "attention_only"})
+    given = checked_mapping("adapters", words.adapters, {"count", "rank", "attention_only"})
     return Adapters(
         count=checked_integer("adapters.count", given.get("count", 1), most=10_000),
         rank=checked_integer("adapters.rank", given.get("rank", 16), most=4096),
@@ -265,7 +274,7 @@ def _adapters(words: Words) -> Adapters | None:
 def _offload(words: Words, engine: EngineProfile, parallel: Parallel) -> Offload | None:
     if not words.offload:
         return None
-    given = _mapping("offload", words.offload, {"weights", "kv_cache", "gpu_layers", "expert_layers", "host"})
+    given = checked_mapping("offload", words.offload, {"weights", "kv_cache", "gpu_layers", "expert_layers", "host"})
     for key in given:
         if key not in (*engine.offload, "host"):
             known = ", ".join(engine.offload) or "nothing"
@@ -296,38 +305,3 @@ def _host(words: Words, engine: EngineProfile, catalog: Catalog, notes: list[str
     if "host" not in words.offload:
         notes.append(f"host: {host.name} is assumed; name yours with --offload …,host=NAME@MEMORY (`llmsizer hardware list`)")
     return {"host": host, "host_calibration": calibration_of(str(words.calibration), host, engine.id)}
-
-
-def _draft(words: Words, model: Model, catalog: Catalog) -> Draft | None:
-    if not words.speculative:
-        return None
-    text = words.speculative
-    given = (
-        {"method": text}
-        if isinstance(text, str)
-        else _mapping("speculative", text, {"method", "model", "num_speculative_tokens", "acceptance", "quantization"})
-    )
-    name = given.get("model")
-    method = checked_choice("speculative.method", str(given.get("method", "draft" if name else "ngram")),
-                            ["draft", "ngram", "mtp", "eagle", "medusa"])  # fmt: skip
-    if method == "mtp" and model.mtp is None:
-        raise UnsupportedCombination(f"--speculative mtp: {model.id} has no multi-token-prediction modules")
-    if method == "draft" and not name:
-        raise InvalidQuestion("--speculative draft: expected a draft model", "for example: draft:llama-3.2-1b:5")
-    draft_model = catalog.model(str(name)) if name else None
-    scheme = catalog.scheme(str(given.get("quantization") or draft_model.native_quantization)) if draft_model else None
-    tokens = checked_integer("speculative.num_speculative_tokens", given.get("num_speculative_tokens", 3), most=64)
-    acceptance = checked_fraction("speculative.acceptance", given.get("acceptance", DEFAULT_ACCEPTANCE))
-    return Draft(method=method, num_speculative_tokens=tokens, model=draft_model, scheme=scheme, acceptance=acceptance)
-
-
-def _mapping(name: str, given: Any, known: set[str]) -> dict[str, Any]:
-    from llmsizer.core.errors import nearest
-
-    if not hasattr(given, "items"):
-        raise InvalidQuestion(f"--{name}: expected a mapping, got {given!r:.40}", f"keys: {', '.join(sorted(known))}")
-    for key in given:
-        if key not in known:
-            near = nearest(str(key), known)
-            raise InvalidQuestion(f"--{name}: '{key}' is not known", f"Did you mean: {', '.join(near) or ', '.join(known)}?")
-    return dict(given)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from llmsizer.blocks.operation import Split, Weight
 from llmsizer.core.errors import UnsupportedCombination
+from llmsizer.core.explain import plain
 from llmsizer.schema.deployment import Parallel
+from llmsizer.schema.engine import EngineProfile
 from llmsizer.schema.model import Model
 from llmsizer.sizing.lowering import lower
 from llmsizer.sizing.tensor_formats import is_routed
+
+# Ends the name of an attention kind that an engine divides only in models with experts.
+WITH_EXPERTS = " with experts"
 
 
 def check_split(model: Model, parallel: Parallel) -> None:
@@ -26,13 +31,54 @@ def check_split(model: Model, parallel: Parallel) -> None:
     routed = [group.feed_forward for group in model.layers if is_routed(group)]
     if parallel.enable_expert_parallel and not routed:
         raise UnsupportedCombination(f"--enable-expert-parallel: {model.id} has no experts")
-    ranks = tp * parallel.data_parallel_size
+    ranks = tp * parallel.data_parallel_size * parallel.prefill_context_parallel_size
     for ffn in routed:
         experts = getattr(ffn, "num_experts", 0)
         if parallel.enable_expert_parallel and ranks > experts:
             raise UnsupportedCombination(
                 f"--enable-expert-parallel: {ranks} ranks for {experts} experts", "Use fewer ranks than experts."
             )
+
+
+def check_context_split(model: Model, parallel: Parallel, engine: EngineProfile) -> None:
+    """Refuses a division along the tokens that the engine does not make, or that leaves ranks without work."""
+    sizes = {
+        "prefill": (parallel.prefill_context_parallel_size, engine.prefill_context_kinds),
+        "decode": (parallel.decode_context_parallel_size, engine.decode_context_kinds),
+    }
+    for phase, (size, known) in sizes.items():
+        missing = _kinds(model) - _divided_kinds(model, known) if size > 1 else set()
+        if missing:
+            problem = f"{engine.title} {engine.version} does not divide {', '.join(sorted(missing))} attention ({model.id})"
+            what = f"it divides: {', '.join(known) or 'none'}; docs/context-parallel.md lists who divides what"
+            raise UnsupportedCombination(f"--{phase}-context-parallel-size {size}: {problem}", what)
+    if parallel.prefill_context_parallel_size > 1 and parallel.data_parallel_size > 1:
+        raise UnsupportedCombination(
+            "--prefill-context-parallel-size does not go together with --data-parallel-size", "leave one of them out"
+        )
+    shared, most = parallel.decode_context_parallel_size, cache_copies(model, parallel.tensor_parallel_size)
+    if shared > 1 and most % shared:
+        raise UnsupportedCombination(
+            f"--decode-context-parallel-size {shared}: {parallel.tensor_parallel_size} tensor-parallel ranks keep {most} "
+            f"copies of the cache of {model.id}",
+            f"it has to divide {most}",
+        )
+
+
+def _kinds(model: Model) -> set[str]:
+    return {group.attention.kind for group in model.layers if group.attention is not None}
+
+
+def _divided_kinds(model: Model, known: Collection[str]) -> set[str]:
+    """The attention kinds of a list, those "with experts" where the model has some."""
+    routed = any(is_routed(group) for group in model.layers)
+    return {name.removesuffix(WITH_EXPERTS) for name in known if routed or not name.endswith(WITH_EXPERTS)}
+
+
+def cache_copies(model: Model, ranks: int) -> int:
+    """How often tensor-parallel ranks keep the same keys and values: as often as the fewest heads are repeated."""
+    heads = [getattr(group.attention, "num_key_value_heads", 1) for group in model.layers if group.attention is not None]
+    return max(ranks // max(int(plain(most)) for most in heads), 1) if heads else 1
 
 
 def tensor_problem(model: Model, size: int) -> str:

@@ -26,6 +26,8 @@ class Words:
     pipeline_parallel_size: int = 1
     data_parallel_size: int = 1
     enable_expert_parallel: bool = False
+    prefill_context_parallel_size: int = 1
+    decode_context_parallel_size: int = 1
     quantization: str | None = None
     dtype: str = "auto"
     kv_cache_dtype: str = "auto"
@@ -95,6 +97,20 @@ def checked_choice(name: str, value: str, known: Sequence[str]) -> str:
     near = nearest(str(value), known)
     hint = f"Did you mean: {', '.join(near)}?" if near else f"known: {', '.join(known)}"
     raise InvalidQuestion(f"{_flag(name)}: '{str(value)[:40]}' is not known", hint)
+
+
+def checked_mapping(name: str, given: Any, known: set[str]) -> dict[str, Any]:
+    """A mapping whose keys are all known."""
+    from llmsizer.core.errors import nearest
+
+    if not hasattr(given, "items"):
+        raise InvalidQuestion(f"--{name}: expected a mapping, got {given!r:.40}", f"keys: {', '.join(sorted(known))}")
+    for key in given:
+        if key not in known:
+            near = nearest(str(key), known)
+            hint = f"Did you mean: {', '.join(near) or ', '.join(sorted(known))}?"
+            raise InvalidQuestion(f"--{name}: '{str(key)[:40]}' is not known", hint)
+    return dict(given)
 
 
 def brief(number: float) -> str:

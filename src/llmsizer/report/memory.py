@@ -19,8 +19,10 @@ def heading(estimate: Estimate) -> str:
     """One line: what runs where, and the verdict."""
     case, split = estimate.case, estimate.case.parallel
     devices = f"{split.devices} × " if split.devices > 1 else ""
-    sizes = [f"{name} {size}" for name, size in (("tp", split.tensor_parallel_size), ("pp", split.pipeline_parallel_size),
-                                                  ("dp", split.data_parallel_size)) if size > 1]  # fmt: skip
+    sizes = [f"{name} {size}" for name, size in (
+        ("tp", split.tensor_parallel_size), ("pp", split.pipeline_parallel_size), ("dp", split.data_parallel_size),
+        ("pcp", split.prefill_context_parallel_size), ("dcp", split.decode_context_parallel_size),
+    ) if size > 1]  # fmt: skip
     if split.enable_expert_parallel:
         sizes.append("ep")
     how = f" ({', '.join(sizes)})" if sizes else ""

@@ -26,6 +26,18 @@ def speed_lines(estimate: Estimate) -> list[str]:
         + (f", {rate(rates.output_tokens_per_second_per_gpu)} output tokens/s a device" if case.parallel.devices > 1 else ""),
         f"Prefill     {phase_text(speed.prefill)}",
         f"Decode      {phase_text(speed.decode)}",
+        *speculation_lines(estimate),
+    ]
+
+
+def speculation_lines(estimate: Estimate) -> list[str]:
+    """What guesses bring at this load, and up to which batch they pay."""
+    found = estimate.speculation
+    if found is None:
+        return []
+    return [
+        f"Guesses     {found.method}: {int(found.guesses)} a step, {found.tokens_per_step:.2f} tokens stay; tokens come "
+        f"{found.gain:.2f} × as fast as without; {found.reach}"
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from llmsizer.core.explain import Provenance
+from llmsizer.core.explain import QUESTION, Provenance
 from llmsizer.core.quantities import Count, Fraction, Seconds, Tokens
 from llmsizer.schema.accelerator import Accelerator, Node
 from llmsizer.schema.calibration import Calibration
@@ -20,18 +20,24 @@ class Parallel:
     """How a replica is divided: ``data_parallel_size`` counts attention ranks, as vLLM does.
 
     Devices of a replica = tensor × pipeline × data; experts are spread over tensor × data ranks,
-    whole ones with ``enable_expert_parallel``, slices of each without.
+    whole ones with ``enable_expert_parallel``, slices of each without. ``prefill_context_parallel_size``
+    ranks share the tokens of every prompt and decode all the same; they too are devices of their own, and the
+    experts are spread over them. ``decode_context_parallel_size`` tensor ranks share the cache of what each of
+    them would keep again.
     """
 
     tensor_parallel_size: int = 1
     pipeline_parallel_size: int = 1
     data_parallel_size: int = 1
     enable_expert_parallel: bool = False
+    prefill_context_parallel_size: int = 1
+    decode_context_parallel_size: int = 1
 
     @property
     def devices(self) -> int:
         """Devices of one replica."""
-        return self.tensor_parallel_size * self.pipeline_parallel_size * self.data_parallel_size
+        ranks = self.tensor_parallel_size * self.data_parallel_size * self.prefill_context_parallel_size
+        return ranks * self.pipeline_parallel_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,14 +63,38 @@ class Offload:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Draft:
-    """A draft for speculative decoding: a model of its own, or modules of the target."""
+    """Guesses for speculative decoding: by a model of its own, by modules of the target or by its first layers
+    (``method`` self: ``model`` holds them).
+
+    ``num_speculative_tokens`` is the longest chain of guesses, ``tree`` the guesses of a step in all where they
+    branch. Either ``acceptance``, the chance that a guess stands given all before it, or a ``profile``: the chance
+    that the first stands, that the first two stand …
+    """
 
     method: str
     num_speculative_tokens: int
     model: Model | None = None
     scheme: QuantizationScheme | None = None
-    acceptance: Fraction = 0.7
+    acceptance: Fraction | None = None
     profile: tuple[Fraction, ...] = ()
+    tree: Count | None = None
+    provenance: Provenance = field(default_factory=lambda: Provenance(QUESTION))
+
+    @property
+    def guesses(self) -> Count:
+        """Guesses of a step in all, those of other branches among them."""
+        return self.num_speculative_tokens if self.tree is None else self.tree
+
+    def chances(self) -> tuple[Fraction, ...]:
+        """The chance that the first guess stands, that the first two stand …"""
+        if self.profile or self.acceptance is None:
+            return self.profile
+        return tuple(self.acceptance**place for place in range(1, self.num_speculative_tokens + 1))
+
+    @property
+    def brings_weights(self) -> bool:
+        """Whether what drafts has weights and a cache beside the target's."""
+        return self.method not in ("ngram", "self")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,9 @@ class EngineProfile:
     keep in host memory (fields of ``Offload``), ``host`` the processor assumed there;
     ``checkpoint_cache`` the schemes whose checkpoints ask for an fp8 cache that it then uses by itself;
     ``cache_optional``: whether it can run without a cache; ``expert_kernels`` by format the curve of
-    the kernels that run its routed experts, where those are not its own of that format.
+    the kernels that run its routed experts, where those are not its own of that format;
+    ``prefill_context_kinds`` and ``decode_context_kinds``: attention kinds whose prompts, or cache, it divides over
+    context-parallel ranks ("… with experts": in models that have some).
     """
 
     id: str
@@ -82,6 +84,8 @@ class EngineProfile:
     cache_optional: bool = False
     attention_kinds: tuple[str, ...] = ()
     vendors: tuple[str, ...] = ()
+    prefill_context_kinds: tuple[str, ...] = ()
+    decode_context_kinds: tuple[str, ...] = ()
     offload: tuple[str, ...] = ()
     host: str = ""
     batching: str = "in-flight"

@@ -59,14 +59,14 @@ def yields_of(draft: Draft | None) -> tuple[float, ...]:
     """The chances that a verification step yields one token, two, …: guesses stand up to the first that fails."""
     if draft is None:
         return (1.0,)
-    count = int(draft.num_speculative_tokens)
-    reach = [1.0, *(draft.profile or (float(draft.acceptance) ** place for place in range(1, count + 1))), 0.0]
+    reach = [1.0, *draft.chances(), 0.0]
     return tuple(max(float(here - further), 0.0) for here, further in pairwise(reach))
 
 
 def engine_spec(case: Case, memory: MemoryEstimate, replicas: int = 1) -> EngineSpec:
     """The engine of one attention rank of a case, one of so many replicas that share its load."""
     yields = yields_of(case.draft)
+    verified = int(plain(speculation_of(case).query_tokens))
     block = max(1, int(plain(case.block_size)))
     slots = float(plain(memory.kv_slots)) / int(plain(case.parallel.data_parallel_size))
     sequences = int(plain(case.max_num_seqs))
@@ -78,7 +78,7 @@ def engine_spec(case: Case, memory: MemoryEstimate, replicas: int = 1) -> Engine
         kv_blocks=max(1, int(slots // block)),
         front_end_seconds=front_end_of(case, memory, replicas),
         block_size=block,
-        max_num_seqs=min(sequences, tokens // len(yields)) if case.batching == IN_FLIGHT else sequences,
+        max_num_seqs=min(sequences, tokens // verified) if case.batching == IN_FLIGHT else sequences,
         max_num_batched_tokens=tokens,
         policy=case.batching,
         batch_window_seconds=float(case.batch_window_seconds),

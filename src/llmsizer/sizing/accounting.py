@@ -33,6 +33,7 @@ from llmsizer.schema.model import LayerGroup
 from llmsizer.sizing.activations import activation_bytes
 from llmsizer.sizing.kv_cache import cache_layers, sequence_bytes
 from llmsizer.sizing.stages import Stage
+from llmsizer.sizing.token_ranks import expert_ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,7 @@ def divide(case: Case, stage: Stage, weights: Bytes) -> Division:
 
 def _non_torch(case: Case) -> Bytes:
     split = case.parallel
-    sizes = (split.tensor_parallel_size, split.pipeline_parallel_size, split.data_parallel_size)
-    alone = all(plain(size) == 1 for size in sizes)
+    alone = plain(expert_ranks(split)) == 1 == plain(split.pipeline_parallel_size)
     return named(case.engine.non_torch if alone else case.engine.non_torch_parallel, "non_torch_bytes")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llmsizer.blocks.attention import Attention, GroupedQuery, Indexer, Latent
 from llmsizer.blocks.operation import StateTensor
@@ -23,6 +23,7 @@ from llmsizer.formulas.attention import (
     visible_tokens,
     windowed_pairs,
 )
+from llmsizer.formulas.context import rank_pairs, rank_tokens
 from llmsizer.formulas.kv_cache import state_bytes
 from llmsizer.formulas.parameters import joint_width, repeated_width
 from llmsizer.formulas.steps import (
@@ -37,6 +38,7 @@ from llmsizer.formulas.steps import (
 from llmsizer.formulas.storage import bytes_per_value, rank_share
 from llmsizer.schema.deployment import Case
 from llmsizer.schema.model import LayerGroup
+from llmsizer.sizing.context_collectives import cache_collectives, prompt_collectives
 from llmsizer.sizing.kernels import Cost, Kernel
 from llmsizer.sizing.kv_cache import STATE_BITS
 from llmsizer.sizing.machine import Machine, cache_machine
@@ -61,12 +63,13 @@ class Heads:
 
 @dataclass(frozen=True, slots=True)
 class Prefill:
-    """Attention of prompt tokens; ``stores_scores`` without FlashAttention."""
+    """Attention of prompt tokens; ``stores_scores`` without FlashAttention; ``context_ranks`` share the queries."""
 
     name: str
     heads: Heads
     machine: Machine
     stores_scores: bool
+    context_ranks: Count = 1
 
     def amount(self, load: Load) -> Count:
         return load.step.prefill_tokens
@@ -81,7 +84,11 @@ class Prefill:
             pairs = causal_pairs(tokens, step.prefill_context)
         else:
             pairs, keys = windowed_pairs(tokens, step.prefill_context, shape.window), visible_tokens(keys, shape.window)
-        rows = rows_of_tokens(step.prefill_tokens)
+        own = step.prefill_tokens
+        if plain(self.context_ranks) > 1:
+            tokens, pairs = rank_tokens(tokens, self.context_ranks), rank_pairs(pairs, self.context_ranks)
+            own = rank_tokens(own, self.context_ranks)
+        rows = rows_of_tokens(own)
         moved = [
             query_output_bytes(rows, shape.heads, shape.key_width, shape.value_width, shape.value_bytes),
             cache_read_bytes(sequences, keys, shape.entries, shape.value_bytes),
@@ -108,19 +115,22 @@ class Prefill:
 
 @dataclass(frozen=True, slots=True)
 class Decode:
-    """Attention of decoding sequences over their cache; ``splits_context`` as Flash-Decoding does."""
+    """Attention of decoding sequences over their cache; ``splits_context`` as Flash-Decoding does; ``context_ranks``
+    share the cached tokens."""
 
     name: str
     heads: Heads
     machine: Machine
     splits_context: bool = True
+    context_ranks: Count = 1
 
     def amount(self, load: Load) -> Count:
         return load.step.decode_batch
 
     def _keys(self, load: Load) -> Tokens:
         context = load.step.decode_context
-        return context if self.heads.window is None else visible_tokens(context, self.heads.window)
+        seen = context if self.heads.window is None else visible_tokens(context, self.heads.window)
+        return seen if plain(self.context_ranks) == 1 else rank_tokens(seen, self.context_ranks)
 
     def _traffic(self, load: Load, keys: Tokens) -> Bytes:
         step, shape = load.step, self.heads
@@ -257,9 +267,8 @@ def _grouped(case: Case, attention: GroupedQuery) -> Iterator[Kernel]:
     entries = repeated_width(repeated_width(groups, dim), 2)
     shape = Heads(heads, groups, dim, dim, entries, window, bytes_per_value(case.cache_format.bits),
                   bytes_per_value(case.native.bits))  # fmt: skip
-    stored = _cache_format(case)
-    yield Prefill("attention of prompts", shape, cache_machine(case, "attention_prefill", stored), not case.flash_attention)
-    yield Decode("attention of the cache", shape, cache_machine(case, "attention_decode", stored), case.flash_decoding)
+    sharing = case.parallel.decode_context_parallel_size if window is None else 1
+    yield from _attending(case, "attention", shape, shape, sharing)
 
 
 def _latent(case: Case, attention: Latent) -> Iterator[Kernel]:
@@ -273,21 +282,36 @@ def _latent(case: Case, attention: Latent) -> Iterator[Kernel]:
     picked = attention.indexer.index_topk if attention.indexer is not None else None
     expanded = repeated_width(heads, joint_width(key, attention.v_head_dim))
     cached = bytes_per_value(case.cache_format.bits)
-    stored = _cache_format(case)
     prompt = Heads(heads, heads, key, attention.v_head_dim, expanded, picked, values, values)
     decode = Heads(heads, 1.0, latent, attention.kv_lora_rank, latent, picked, cached, values)
-    yield Prefill("attention of prompts", prompt, cache_machine(case, "latent_prefill", stored), not case.flash_attention)
-    yield Decode("attention of the cache", decode, cache_machine(case, "latent_decode", stored), case.flash_decoding)
+    yield from _attending(case, "latent", prompt, decode, case.parallel.decode_context_parallel_size)
     if attention.indexer is not None:
         yield from _index(case, attention.indexer)
+
+
+def _attending(case: Case, family: str, prompt: Heads, decode: Heads, sharing: Count) -> Iterator[Kernel]:
+    """Attention of prompts and over the cache; ``sharing`` ranks hold a part of each sequence's cache, and look into
+    it for the heads of all of them."""
+    stored, prompts = _cache_format(case), case.parallel.prefill_context_parallel_size
+    if plain(sharing) > 1:
+        decode = replace(decode, heads=repeated_width(decode.heads, sharing))
+    machines = (cache_machine(case, f"{family}_{phase}", stored) for phase in ("prefill", "decode"))
+    yield Prefill("attention of prompts", prompt, next(machines), not case.flash_attention, prompts)
+    yield Decode("attention of the cache", decode, next(machines), case.flash_decoding, sharing)
+    yield from prompt_collectives(case, decode)
+    if plain(sharing) > 1:
+        yield from cache_collectives(case, decode, sharing)
 
 
 def _index(case: Case, indexer: Indexer) -> Iterator[Kernel]:
     """The indexer: its heads score one narrow 8-bit key per cached token, and no values."""
     one, values = bytes_per_value(8), bytes_per_value(case.native.bits)
     shape = Heads(indexer.index_n_heads, 1.0, indexer.index_head_dim, 0.0, indexer.index_head_dim, None, one, values)
-    yield Prefill("indexer of prompts", shape, cache_machine(case, "latent_prefill", "bf16"), False)
-    yield Decode("indexer of the cache", shape, cache_machine(case, "latent_decode", "bf16"))
+    split = case.parallel
+    yield Prefill("indexer of prompts", shape, cache_machine(case, "latent_prefill", "bf16"), False,
+                  split.prefill_context_parallel_size)  # fmt: skip
+    yield Decode("indexer of the cache", shape, cache_machine(case, "latent_decode", "bf16"), True,
+                 split.decode_context_parallel_size)  # fmt: skip
 
 
 def _recurrent(case: Case, attention: Attention) -> Iterator[Kernel]:

@@ -15,6 +15,7 @@ from llmsizer.schema.model import LayerGroup
 from llmsizer.sizing.kernels import AcrossNodes, Collective
 from llmsizer.sizing.machine import link_machine, network_machine, stage_machine
 from llmsizer.sizing.stages import Stage
+from llmsizer.sizing.token_ranks import expert_ranks, token_ranks
 
 
 def collective(case: Case, name: str, kind: str, ranks: Count, width: Count, rows_of: str = "rows") -> Collective | AcrossNodes:
@@ -41,7 +42,7 @@ def layer_collectives(case: Case, group: LayerGroup) -> Iterator[Collective | Ac
     if group.feed_forward is None:
         return
     routed = isinstance(group.feed_forward, MixtureOfExperts)
-    if routed and plain(case.parallel.data_parallel_size) > 1:
+    if routed and plain(token_ranks(case.parallel)) > 1:
         yield from _exchange(case, group)
     elif plain(tensor) > 1:
         yield collective(case, "all-reduce after feed-forward", "all_reduce", tensor, hidden)
@@ -49,7 +50,7 @@ def layer_collectives(case: Case, group: LayerGroup) -> Iterator[Collective | Ac
 
 def _exchange(case: Case, group: LayerGroup) -> Iterator[Collective | AcrossNodes]:
     """Tokens travel to the experts of all ranks and their results back."""
-    ranks = repeated_width(case.parallel.tensor_parallel_size, case.parallel.data_parallel_size)
+    ranks = expert_ranks(case.parallel)
     hidden, ffn = case.model.hidden_size, group.feed_forward
     if case.engine.expert_exchange == "all_to_all" and isinstance(ffn, MixtureOfExperts):
         width = repeated_width(hidden, ffn.num_experts_per_tok)
@@ -74,6 +75,6 @@ def output_collectives(case: Case, stage: Stage) -> Iterator[Collective | Across
 def stage_transfer(case: Case) -> Collective:
     """Hidden states sent from one pipeline stage to the next."""
     split = case.parallel
-    devices = plain(split.tensor_parallel_size) * plain(split.pipeline_parallel_size) * plain(split.data_parallel_size)
+    devices = plain(expert_ranks(split)) * plain(split.pipeline_parallel_size)
     values = bytes_per_value(case.native.bits)
     return Collective("send to the next stage", "rows", case.model.hidden_size, values, 2, stage_machine(case, devices))

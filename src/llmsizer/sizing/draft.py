@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from llmsizer.blocks.operation import CacheShape, Kind, Operation, Role, Weight
 from llmsizer.core.explain import named, plain, total
 from llmsizer.core.quantities import Bytes, Count
 from llmsizer.formulas.parameters import repeated_width
 from llmsizer.formulas.storage import bytes_of_copies
 from llmsizer.schema.deployment import Case, Draft
+from llmsizer.schema.model import Model
 from llmsizer.sizing.lowering import Stack, lower
 from llmsizer.sizing.weights import WeightSizer, checkpoint_bytes, sizer_of
+
+# Hidden states of the target that an EAGLE layer reads at once.
+EAGLE_STATES = {"eagle": 2, "eagle3": 3}
 
 
 def draft_stacks(case: Case) -> tuple[Stack, ...]:
@@ -20,16 +26,23 @@ def draft_stacks(case: Case) -> tuple[Stack, ...]:
         return ()
     if draft.method == "mtp":
         return lower(case.model).mtp
-    if draft.method == "eagle":
-        return _eagle(case)
+    if draft.method in EAGLE_STATES:
+        return _eagle(case, EAGLE_STATES[draft.method])
     return _medusa(case, draft) if draft.method == "medusa" else ()
 
 
-def _eagle(case: Case) -> tuple[Stack, ...]:
-    """One more layer like the target's last, behind a projection of two hidden states (Li et al. 2024)."""
+def first_layers(model: Model, count: int) -> Model:
+    """A model cut after so many layers, as one that drafts for itself is."""
+    first = frozenset(range(count))
+    kept = [replace(group, indices=group.indices & first, count=len(group.indices & first)) for group in model.layers]
+    return replace(model, layers=tuple(group for group in kept if group.indices), num_hidden_layers=count, mtp=None)
+
+
+def _eagle(case: Case, states: Count) -> tuple[Stack, ...]:
+    """One more layer like the target's last, behind a projection of some hidden states (Li et al. 2024, 2025)."""
     last = lower(case.model).layers[-1]
     hidden = case.model.hidden_size
-    projection = Weight("fc", Role.MTP, repeated_width(hidden, 2), hidden)
+    projection = Weight("fc", Role.MTP, repeated_width(hidden, states), hidden)
     layer = Stack("eagle layer", 1, frozenset(), last.operations, last.caches, last.group)
     return layer, Stack("eagle projection", 1, frozenset(), (Operation("fc", Kind.LINEAR, (projection,)),))
 
@@ -46,7 +59,7 @@ def _medusa(case: Case, draft: Draft) -> tuple[Stack, ...]:
 def draft_caches(case: Case) -> list[tuple[CacheShape, Count, str]]:
     """Cache shapes the draft adds on the last stage, with the number of layers of each."""
     draft = case.draft
-    if draft is None:
+    if draft is None or not draft.brings_weights:
         return []
     stacks = lower(draft.model).layers if draft.model is not None else draft_stacks(case)
     return [(shape, stack.count, f"draft {stack.name}") for stack in stacks for shape in stack.caches]
@@ -56,7 +69,7 @@ def draft_weight_bytes(case: Case) -> Bytes:
     """Weights of the draft on a device of the last stage. A draft model is held whole by every rank,
     as engines do unless told otherwise; modules of the target are divided like it."""
     draft = case.draft
-    if draft is None:
+    if draft is None or not draft.brings_weights:
         return 0.0
     if draft.model is not None:
         return checkpoint_bytes(draft.model, draft.scheme if draft.scheme is not None else case.scheme, case.native)

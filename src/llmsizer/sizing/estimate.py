@@ -13,6 +13,7 @@ from llmsizer.schema.deployment import Case
 from llmsizer.sizing.memory import MemoryEstimate, memory_estimate
 
 if TYPE_CHECKING:
+    from llmsizer.sizing.speculation_gain import SpeculationGain
     from llmsizer.sizing.speed import Latency, Phase, SpeedEstimate, Throughput
 
 # Parts of a SpeedEstimate that are parts of the JSON, and the figures of its `load`.
@@ -80,6 +81,7 @@ class Estimate:
             "notes": list(self.notes),
             "memory": memory,
             **self._speed_dict(),
+            **self._speculation_dict(),
             "cost": self.cost.to_dict() if self.cost is not None else {},
             "evidence": {
                 "tier": self.evidence.tier,
@@ -114,6 +116,19 @@ class Estimate:
     def cost(self) -> Costed | None:
         """What the deployment costs at this load; None for one that does not fit."""
         return self.priced() if self.priced is not None else None
+
+    @property
+    def speculation(self) -> SpeculationGain | None:
+        """What speculation brings, and up to which batch it pays; None where nothing guesses or nothing fits."""
+        if self.speed is None:
+            return None
+        from llmsizer.sizing.speculation_gain import gain_of
+
+        return gain_of(self.case, max(float(self.speed.decode_batch), 1.0))
+
+    def _speculation_dict(self) -> dict[str, Any]:
+        found = self.speculation
+        return {} if found is None else {"speculation": as_plain(found)}
 
     def _speed_dict(self) -> dict[str, Any]:
         if self.speed is None:

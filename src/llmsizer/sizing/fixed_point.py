@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llmsizer.core.numerics import where
@@ -76,3 +76,19 @@ def every(mask: Any) -> bool:
 def anywhere(mask: Any) -> bool:
     """Whether a condition holds, of an array: somewhere."""
     return mask if isinstance(mask, bool) else bool(mask.any())
+
+
+def alike(columns: Sequence[Any]) -> tuple[Any, Any] | None:
+    """The places where rows of some columns are met first, and for each row which of those is like it; None where
+    most rows differ, or nothing is an array."""
+    arrays = [column for column in columns if getattr(column, "shape", ())]
+    if not arrays or any(column.shape != (arrays[0].size,) for column in arrays):
+        return None
+    import numpy as np
+
+    codes: Any = 0
+    for column in arrays:
+        found, code = np.unique(column, return_inverse=True)
+        codes = codes * len(found) + code
+    _, first, which = np.unique(codes, return_index=True, return_inverse=True)
+    return (first, which) if 2 * len(first) <= len(which) else None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from llmsizer.blocks.operation import CacheKind, CacheShape, StateTensor
 from llmsizer.core.explain import named, plain, total
 from llmsizer.core.quantities import Bytes, BytesPerToken, Count, Tokens
+from llmsizer.formulas.context import rank_cache
 from llmsizer.formulas.kv_cache import (
     bytes_per_token_of_layers,
     cache_bytes_per_token,
@@ -71,6 +72,9 @@ def cache_layers(case: Case, stage: Stage) -> list[CacheLayer]:
 def _layer(case: Case, shape: CacheShape, count: Count, name: str) -> CacheLayer:
     state = total([_state(case, tensor) for tensor in shape.states], f"state, {name}") if shape.states else 0.0
     per_token = _per_token(case, shape)
+    sharing = case.parallel.decode_context_parallel_size
+    if plain(sharing) > 1 and shape.kind in {CacheKind.FULL, CacheKind.LATENT}:
+        per_token = rank_cache(per_token, sharing)
     if case.offload is not None and plain(case.offload.kv_cache):
         per_token = share_kept_per_token(per_token, case.offload.kv_cache)
     return CacheLayer(name, shape.kind, count, per_token, state, shape.window)

@@ -81,7 +81,7 @@ def stage_memory(case: Case, stage: Stage) -> StageMemory:
     """Weights, division and pool of one device of a stage."""
     weights = rank_weight_bytes(case, stage)
     extras = [named(adapter_bytes(case, stage), "adapters")] if case.adapters is not None else []
-    if case.draft is not None and stage.is_last and case.draft.method != "ngram":
+    if case.draft is not None and stage.is_last and case.draft.brings_weights:
         extras.append(named(draft_weight_bytes(case), "draft"))
     if extras:
         weights = total([named(weights, "model weights"), *extras], "weights_bytes")

@@ -8,6 +8,7 @@ from typing import Any
 from llmsizer.core.explain import Value
 from llmsizer.core.numerics import where
 from llmsizer.core.quantities import Count, Fraction, PerSecond, Seconds
+from llmsizer.sizing.fixed_point import pick
 from llmsizer.sizing.steps import Step
 
 
@@ -55,3 +56,10 @@ def merged(mask: Any, yes: Any, no: Any) -> Any:
     if is_dataclass(no) and not isinstance(no, (type, Value)):
         return type(no)(**{f.name: merged(mask, getattr(yes, f.name), getattr(no, f.name)) for f in fields(no)})
     return where(mask, yes, no)
+
+
+def spread(found: Any, places: Any) -> Any:
+    """A result of arrays with the entry of some place at each of its places."""
+    if is_dataclass(found) and not isinstance(found, (type, Value)):
+        return type(found)(**{f.name: spread(getattr(found, f.name), places) for f in fields(found)})
+    return pick(found, places)

@@ -21,6 +21,7 @@ from llmsizer.sizing.lowering import Stack, lower
 from llmsizer.sizing.machine import cache_machine, product_machine
 from llmsizer.sizing.stages import Stage
 from llmsizer.sizing.tensor_formats import NATIVE, layer_formats
+from llmsizer.sizing.token_ranks import expert_ranks
 from llmsizer.sizing.weights import WeightSizer, embedding_weight, held_layers, rank_shape, sizer_of
 
 
@@ -121,7 +122,7 @@ class KernelMaker:
         shape = rank_shape(ups[0], case.parallel, 1)
         machine = product_machine(case, "experts", self._stored(self._format_name(ups[0], group, layers)))
         whole_experts = case.parallel.enable_expert_parallel
-        ranks = repeated_width(case.parallel.tensor_parallel_size, case.parallel.data_parallel_size) if whole_experts else 1
+        ranks = expert_ranks(case.parallel) if whole_experts else 1
         return Experts(
             "experts", ffn.num_experts, ffn.num_experts_per_tok, ranks, shape.in_features, shape.out_features,
             len(ups) + 1, case.expert_skew, self._weight_bytes(operation.weights, group, layers), self.values, machine,

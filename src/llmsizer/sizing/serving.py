@@ -77,9 +77,9 @@ from llmsizer.formulas.serving import (
 from llmsizer.schema.deployment import Case
 from llmsizer.sizing.batches import Batches
 from llmsizer.sizing.bursts import burst_seconds
-from llmsizer.sizing.fixed_point import anywhere, every, fixed_point, pick
+from llmsizer.sizing.fixed_point import alike, anywhere, every, fixed_point, pick
 from llmsizer.sizing.lengths import decoding_context, inverse_steps, longer_prompts
-from llmsizer.sizing.moment import Moment, Steady
+from llmsizer.sizing.moment import Moment, Steady, spread
 from llmsizer.sizing.speculation import Speculation, speculation_of
 from llmsizer.sizing.step_time import StepClock
 from llmsizer.sizing.steps import Step, decode_step
@@ -223,6 +223,16 @@ class Serving:
 
         return self._settle(respond, most * FIRST_GUESS, most)
 
+    def _full_at(self, limit: Any) -> Moment:
+        """The moment of an engine that always runs so many, found once for requests that are alike."""
+        work = self.case.workload
+        found = alike([limit, *(getattr(work, name) for name in type(work).__dataclass_fields__)])
+        if found is None:
+            return self._full(limit)
+        first, which = found
+        moment: Moment = spread(self.part(first)._full(pick(limit, first)), which)
+        return moment
+
     def _settle(self, respond: Callable[[Moment, Any], Any], start: Any, most: Any) -> Moment:
         """The moment whose number of others is the one it leads to."""
         last: list[Moment] = []
@@ -258,7 +268,7 @@ class Serving:
         batch, and ``rate`` the highest that holds.
         """
         limit = cap if most is None else minimum(most, cap)
-        full, others = self._full(limit), maximum(limit - 1.0, 0.0)
+        full, others = self._full_at(limit), maximum(limit - 1.0, 0.0)
         holds = rate < self._highest_rate(full, limit)
         if not anywhere(holds):
             return self._open_state(full, rate, limit, holds)

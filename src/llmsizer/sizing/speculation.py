@@ -7,17 +7,20 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from llmsizer.blocks.operation import Kind
-from llmsizer.core.explain import changed, named, plain, total
+from llmsizer.core.explain import changed, named, total
 from llmsizer.core.quantities import Count, Seconds, Tokens
 from llmsizer.formulas.serving import verified_tokens
-from llmsizer.formulas.speculation import profile_tokens, speculated_tokens
+from llmsizer.formulas.speculation import branching_tokens, profile_tokens, speculated_tokens
 from llmsizer.formulas.steps import seconds_of_layers
 from llmsizer.schema.deployment import Case, Draft, Parallel
 from llmsizer.sizing.draft import draft_stacks
 from llmsizer.sizing.kernels import Kernel, is_nothing
 from llmsizer.sizing.rank_kernels import KernelMaker
 from llmsizer.sizing.step_time import StepClock
-from llmsizer.sizing.steps import Step, load_of
+from llmsizer.sizing.steps import Step, case_load
+
+# As often as a double can be halved before its parts are no longer told apart.
+HALVINGS = 53
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,29 @@ def speculation_of(case: Case) -> Speculation:
     draft = case.draft
     if draft is None:
         return Speculation()
-    guessed = draft.num_speculative_tokens
+    drafter = Drafter(case, draft) if draft.method != "ngram" else None
+    return Speculation(verified_tokens(draft.guesses), yielded_tokens(draft), drafter)
+
+
+def yielded_tokens(draft: Draft) -> Tokens:
+    """Tokens that a verification step yields on average."""
     if draft.profile:
-        yielded: Tokens = profile_tokens(sum(plain(each) for each in draft.profile))
-    else:
-        yielded = speculated_tokens(draft.acceptance, guessed)
-    return Speculation(verified_tokens(guessed), yielded, Drafter(case, draft) if draft.method != "ngram" else None)
+        return profile_tokens(total(list(draft.profile), "accepted"))
+    assert draft.acceptance is not None
+    return speculated_tokens(draft.acceptance, draft.num_speculative_tokens)
+
+
+def acceptance_of_length(length: float, guesses: int) -> float:
+    """The chance that a guess stands with which a step of so many guesses yields ``length`` tokens on average.
+
+    >>> round(acceptance_of_length(2.952, 3), 3)
+    0.8
+    """
+    low, high = 0.0, 1.0
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if speculated_tokens(middle, guesses) < length else (low, middle)
+    return high
 
 
 class Drafter:
@@ -58,10 +78,11 @@ class Drafter:
 
     @cached_property
     def clock(self) -> StepClock:
-        """The clock of a draft model, undivided on every rank."""
+        """The clock of a draft model, undivided on every rank; the target's own first layers are divided like it."""
         assert self.draft.model is not None
         assert self.draft.scheme is not None
-        case = changed(self.case, model=self.draft.model, scheme=self.draft.scheme, parallel=Parallel(), draft=None)
+        split = Parallel() if self.draft.brings_weights else self.case.parallel
+        case = changed(self.case, model=self.draft.model, scheme=self.draft.scheme, parallel=split, draft=None)
         return StepClock(case)
 
     @cached_property
@@ -79,13 +100,18 @@ class Drafter:
                     if operation.kind is Kind.LINEAR:
                         yield from maker.linear(operation, None, [])
 
+    def _width(self) -> Tokens:
+        """Tokens of a sequence in one drafting pass: several where guesses branch."""
+        draft = self.draft
+        return 1.0 if draft.tree is None else branching_tokens(draft.tree, draft.num_speculative_tokens)
+
     def seconds(self, step: Step) -> Seconds:
-        """Time of all guesses of a step: one pass each, heads of Medusa all at once."""
+        """Time of all guesses of a step: one pass a place of the chain, heads of Medusa all at once."""
         passes: Count = 1 if self.draft.method == "medusa" else self.draft.num_speculative_tokens
-        one_token = replace(step, query_tokens=1.0)
+        one_token = replace(step, query_tokens=self._width())
         if self.draft.model is not None:
             return seconds_of_layers(self.clock.seconds(one_token), passes)
-        load = load_of(one_token, self.case.parallel.data_parallel_size)
+        load = case_load(self.case, one_token)
         kernels = [kernel.seconds(load) for kernel in self.kernels if not is_nothing(kernel.amount(load))]
         layer = named(self.case.engine.layer_seconds, "small kernels")
         return seconds_of_layers(total([*kernels, layer], "one draft pass"), passes)

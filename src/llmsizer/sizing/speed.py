@@ -23,6 +23,7 @@ from llmsizer.sizing.precision import sixteen_bit
 from llmsizer.sizing.serving import Serving, settled_leaf
 from llmsizer.sizing.step_time import StageCost, StepClock, binding, largest_share, shares
 from llmsizer.sizing.steps import Step
+from llmsizer.sizing.token_ranks import expert_ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +189,7 @@ def throughput(case: Case, rank_rate: PerSecond, ranks: Count) -> Throughput:
     rate = rank_rate if plain(split.data_parallel_size) == 1 else rate_of_ranks(rank_rate, ranks)
     output = tokens_per_second(rate, work.output_tokens)
     both = total([named(work.input_tokens, "input_tokens"), named(work.output_tokens, "output_tokens")], "tokens")
-    devices = plain(split.tensor_parallel_size) * plain(split.pipeline_parallel_size) * plain(split.data_parallel_size)
+    devices = plain(expert_ranks(split)) * plain(split.pipeline_parallel_size)
     return Throughput(
         named(rate, "requests_per_second"), named(output, "output_tokens_per_second"),
         named(tokens_per_second(rate, both), "total_tokens_per_second"),

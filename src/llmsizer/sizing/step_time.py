@@ -19,7 +19,7 @@ from llmsizer.sizing.host import host_kernels
 from llmsizer.sizing.kernels import Cost, is_nothing, where_busy
 from llmsizer.sizing.rank_kernels import Repeated, rank_kernels
 from llmsizer.sizing.stages import Stage, held_stages
-from llmsizer.sizing.steps import Load, Step, load_of
+from llmsizer.sizing.steps import Load, Step, case_load, load_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class StepClock:
 
     def stage_cost(self, step: Step) -> StageCost:
         """What one pass of a step through the slowest stage costs, kernel by kernel."""
-        load = load_of(step, self.case.parallel.data_parallel_size)
+        load = case_load(self.case, step)
         kernels = tuple(self._costs(load))
         device, host = self._device([each.seconds for each in kernels]), self._host(step)
         return StageCost(kernels, device, host, total([named(device, "device"), named(host, "host")], "step_seconds"))
@@ -80,7 +80,7 @@ class StepClock:
 
     def stage_seconds(self, step: Step) -> Seconds:
         """The time of one pass of a step through the slowest stage."""
-        load = load_of(step, self.case.parallel.data_parallel_size)
+        load = case_load(self.case, step)
         device = self._device(list(self._seconds(load)))
         return total([named(device, "device"), named(self._host(step), "host")], "step_seconds")
 

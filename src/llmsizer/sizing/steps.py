@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from llmsizer.core.explain import plain
 from llmsizer.core.quantities import Count, Tokens
+from llmsizer.formulas.context import context_rows, rank_tokens
 from llmsizer.formulas.prompts import tokens_of_prompts
 from llmsizer.formulas.steps import expanded_rows, joint_rows, logit_rows, rows_of_tokens, step_tokens
 from llmsizer.schema.deployment import Case
+from llmsizer.sizing.token_ranks import token_ranks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +42,27 @@ class Load:
     joint: Count
     expanded: Count
 
+    @property
+    def prompt_rows(self) -> Count:
+        """Rows that hold every prompt token of the step."""
+        return rows_of_tokens(self.step.prefill_tokens)
 
-def load_of(step: Step, attention_ranks: Count) -> Load:
-    """The sizes of a step on one of some attention-data-parallel ranks."""
-    tokens = step_tokens(step.decode_batch, step.query_tokens, step.prefill_tokens)
+    @property
+    def cached_rows(self) -> Count:
+        """Rows that hold what is cached of the step's prompts."""
+        return rows_of_tokens(context_rows(self.step.prefill_sequences, self.step.prefill_context))
+
+    @property
+    def decoding_rows(self) -> Count:
+        """Rows of the tokens that decode."""
+        return rows_of_tokens(step_tokens(self.step.decode_batch, self.step.query_tokens, 0.0))
+
+
+def load_of(step: Step, attention_ranks: Count, context_ranks: Count = 1) -> Load:
+    """The sizes of a step on one of some ranks that bring tokens to the experts, of which ``context_ranks`` share
+    the tokens of prompts."""
+    prompts = step.prefill_tokens if plain(context_ranks) == 1 else rank_tokens(step.prefill_tokens, context_ranks)
+    tokens = step_tokens(step.decode_batch, step.query_tokens, prompts)
     rows = rows_of_tokens(tokens)
     decoding = step_tokens(step.decode_batch, step.query_tokens, 0.0)
     return Load(
@@ -59,3 +79,8 @@ def decode_step(case: Case, batch: Count, context: Tokens, query_tokens: Tokens)
     if case.use_cache:
         return Step(decode_batch=batch, decode_context=context, query_tokens=query_tokens)
     return Step(prefill_tokens=tokens_of_prompts(context, batch), prefill_sequences=batch)
+
+
+def case_load(case: Case, step: Step) -> Load:
+    """The sizes of a step on one rank of a case."""
+    return load_of(step, token_ranks(case.parallel), case.parallel.prefill_context_parallel_size)

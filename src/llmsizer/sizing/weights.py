@@ -16,7 +16,6 @@ from llmsizer.formulas.parameters import (
     heads_width,
     joint_width,
     matrix_elements,
-    repeated_width,
 )
 from llmsizer.formulas.storage import (
     aligned_width,
@@ -37,6 +36,7 @@ from llmsizer.schema.number_format import NumberFormat, QuantizationScheme
 from llmsizer.sizing.lowering import Stack, lower
 from llmsizer.sizing.stages import Stage
 from llmsizer.sizing.tensor_formats import NATIVE, layer_formats
+from llmsizer.sizing.token_ranks import expert_ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def rank_shape(weight: Weight, parallel: Parallel, vocabulary_padding: Count) ->
     rows, columns, copies, bias = weight.in_features, weight.out_features, weight.copies, weight.bias
     ranks: Count = parallel.tensor_parallel_size
     if weight.role is Role.EXPERT:
-        ranks = repeated_width(parallel.tensor_parallel_size, parallel.data_parallel_size)
+        ranks = expert_ranks(parallel)
         if parallel.enable_expert_parallel:
             return Shape(rows, columns, rank_share(copies, copies, ranks), bias)
     if plain(ranks) == 1 or weight.split is Split.REPLICATED:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llmsizer.catalog.catalog import Catalog, load_catalog
@@ -129,7 +129,17 @@ def _effects(asked: Asked, changes: Any, before: Figures, by: str, refusals: lis
         except LlmsizerError as refusal:
             refusals.append(refusal.message)
             continue
-        yield Effect(asked.technique, change, after, benefit(before, after, by))
+        noted = replace(change, note="; ".join(filter(None, (change.note, _guesses(asked.estimate, estimate)))))
+        yield Effect(asked.technique, noted, after, benefit(before, after, by))
+
+
+def _guesses(before: Estimate, after: Estimate) -> str:
+    """What a change that brings guesses rests on, and up to which batch it pays."""
+    found = after.speculation
+    if found is None or before.case.draft is not None:
+        return ""
+    told = [note for note in after.notes if note.startswith("guesses: ")]
+    return "; ".join([*told, found.reach])
 
 
 def _misfit(before: Estimate, change: Change, after: Estimate) -> str:

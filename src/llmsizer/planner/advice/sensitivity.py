@@ -149,9 +149,13 @@ def _scaled(stored: NumberFormat, factor: float) -> NumberFormat:
 
 
 def _acceptance(case: Case, factor: float) -> Case | None:
-    if case.draft is None or case.draft.profile:
+    draft = case.draft
+    if draft is None:
         return None
-    return replace(case, draft=replace(case.draft, acceptance=min(case.draft.acceptance * factor, 1.0)))
+    if draft.acceptance is not None:
+        return replace(case, draft=replace(draft, acceptance=min(draft.acceptance * factor, 1.0)))
+    changed = tuple(min(chance * factor**place, 1.0) for place, chance in enumerate(draft.profile, 1))
+    return replace(case, draft=replace(draft, profile=changed))
 
 
 def _workload(name: str) -> Changed:

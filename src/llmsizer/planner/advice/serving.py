@@ -120,7 +120,7 @@ def draft_speculation(asked: Asked) -> Tried:
     """Tokens guessed by a small model or modules of the model itself, and verified together."""
     methods = [{"method": "mtp"}] if asked.case.model.mtp is not None else []
     return _speculation(
-        asked, [*methods, {"method": "eagle"}, *({"method": "draft", "model": name} for name in _drafts(asked))]
+        asked, [*methods, {"method": "eagle3"}, *({"method": "draft", "model": name} for name in _drafts(asked))]
     )
 
 
