@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from llmsizer.catalog.catalog import Catalog
+from llmsizer.cli.emit import Emit, print_emitted_plans
 from llmsizer.cli.options import QUESTION, CatalogPaths, Format, catalog_of, option, with_words
 from llmsizer.cli.output import checked_format, print_tables, width
 from llmsizer.cli.progress import Progress
@@ -35,6 +36,8 @@ EXAMPLES = """Examples:
   llmsizer plan -m llama-3.1-8b --rate 5 --ttft 500ms --tpot 40ms
 
   llmsizer plan -m llama-3.1-70b --rate 10 --targets interactive --gpus h100,h200,l40s --formats auto,fp8,awq
+
+  llmsizer plan -m llama-3.1-8b --rate 5 --targets interactive --emit k8s
 
   llmsizer plan examples/plan.yaml -o report.html
 
@@ -89,6 +92,7 @@ def command(
     everything: Annotated[
         bool, typer.Option("--all", help="Print every candidate and every device that is not chosen.")
     ] = False,
+    emit: Emit = None,
     init: Annotated[bool, typer.Option("--init", help="Write a commented plan file (to FILE, or print it).")] = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of plan files, for editors.")] = False,
     format_: Format = "table",
@@ -102,7 +106,9 @@ def command(
     with Progress() as progress:
         planning = answered(file, words, nouns, progress)
     write_reports(planning, paths, plots)
-    if not paths or form != "table":
+    if emit is not None:
+        print_emitted_plans(planning, emit, form)
+    elif not paths or form != "table":
         print_planning(planning, form, everything)
     if not planning.meets_targets:
         raise SystemExit(1)
