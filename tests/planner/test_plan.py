@@ -60,6 +60,32 @@ def test_brute_force_finds_the_same_deployment() -> None:
     assert case.accelerator.id.startswith(device)
 
 
+@pytest.mark.parametrize(
+    "words", [{"output_tokens": 1}, {"max_num_seqs": 1, "output_tokens": 20}, {"batching": "static"}], ids=str
+)
+def test_requests_in_turns_are_planned_too(words: dict[str, Any]) -> None:
+    """What a replica bears, against rates tried one after another."""
+    found = plan(request_rate=1, targets={"ttft": "3 s"}, hardware=["l40s"], formats="auto", most_devices=1, **words).best
+    assert found is not None
+    low, high = 0.001, 200.0
+    for _ in range(40):
+        middle = math.sqrt(low * high)
+        asked = llmsizer.estimate("llama-3.1-8b", "l40s", request_rate=middle, **words)
+        assert asked.latency is not None
+        assert asked.speed is not None
+        meets = asked.latency.ttft_p95_seconds <= 3.0 and asked.speed.waiting == 0
+        low, high = (middle, high) if meets else (low, middle)
+    assert found.capacity == pytest.approx(low, rel=0.06)
+
+
+def test_a_token_alone_has_no_time_per_further_token() -> None:
+    found = plan(output_tokens=1, targets={"ttft": "500 ms", "tpot": "1 us"})
+    assert found.best is not None
+    assert [margin.target.metric for margin in found.best.margins] == ["ttft"]
+    assert "does not apply" in found.notes[0]
+    assert plan(output_tokens=2, targets={"ttft": "500 ms", "tpot": "1 us"}).best is None
+
+
 def test_the_cost_is_the_rate_card() -> None:
     pick = plan(hardware=["l40s"], price="8 USD/h x 8", most_devices=4, request_rate=100).best
     assert pick is not None

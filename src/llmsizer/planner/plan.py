@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llmsizer.catalog.catalog import Catalog, load_catalog
@@ -22,6 +22,7 @@ from llmsizer.planner.picks import Pick, cheapest_of, headroom_of, offer_name, p
 from llmsizer.planner.question import PlanQuestion
 from llmsizer.planner.search import Candidates, search
 from llmsizer.planner.sensitivity import Effect, sensitivity
+from llmsizer.question.traffic import answers_one_token
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,7 +32,7 @@ class Plan:
     ``picks``: the cheapest deployments, one a device, each asked again alone. ``alternatives``: the best
     row of every device that meets the targets; ``front``: the rows that nothing beats in cost, TTFT, TPOT
     and tokens per second and device at once. ``rejected``: every other device with its reason. ``sensitivity``:
-    what moves the best pick, largest first.
+    what moves the best pick, largest first. ``notes``: what of the question does not apply.
     """
 
     question: PlanQuestion
@@ -43,6 +44,7 @@ class Plan:
     nearest: tuple[str, ...]
     headroom: float
     sensitivity: tuple[Effect, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def best(self) -> Pick | None:
@@ -64,6 +66,7 @@ class Plan:
             "front": [dict(row) for row in self.front],
             "rejected": [{"hardware": each.device, "reason": each.reason, "miss": each.miss} for each in self.rejected],
             "nearest": list(self.nearest), "sensitivity": [effect.to_dict() for effect in self.sensitivity],
+            "notes": list(self.notes),
         }  # fmt: skip
 
     def __repr__(self) -> str:
@@ -80,6 +83,7 @@ def plan_question(
 ) -> Plan:
     """The plan of a question. Raises an LlmsizerError for a mistake in it."""
     nouns = catalog if catalog is not None else load_catalog()
+    question, notes = applicable(question)
     found = search(question, nouns, progress)
     good = deployable(found, question)
     order = ranked(found, good)
@@ -90,8 +94,17 @@ def plan_question(
         question=question, candidates=found, picks=tuple(picks), alternatives=tuple(row_of(found, row) for row in rows),
         front=tuple(row_of(found, row) for row in front(found, good)), rejected=tuple(rejections(found, question)),
         nearest=tuple(nearest_misses(found, question)) if not picks else (), headroom=headroom_of(question, nouns),
-        sensitivity=sensitivity(picks[0], question, nouns) if picks else (),
+        sensitivity=sensitivity(picks[0], question, nouns) if picks else (), notes=notes,
     )  # fmt: skip
+
+
+def applicable(question: PlanQuestion) -> tuple[PlanQuestion, tuple[str, ...]]:
+    """The question with the targets that its answers can be held to, and a note on those left out."""
+    kept = tuple(target for target in question.targets if target.metric != "tpot")
+    if kept == question.targets or not answers_one_token(question.words):
+        return question, ()
+    dropped = ", ".join(str(target) for target in question.targets if target not in kept)
+    return replace(question, targets=kept), (f"{dropped} does not apply: answers of one token have no further token",)
 
 
 def row_of(found: Candidates, row: int) -> dict[str, Any]:

@@ -34,7 +34,8 @@ def _tokens(given: Any, default: int) -> str:
     """A length as it was asked for; of observed lengths their mean."""
     if hasattr(given, "support"):
         return f"a mean of {given.mean():,.0f} tokens"
-    return f"{default if given is None else given} tokens"
+    number = default if given is None else given
+    return f"{number} token{'' if number in (1, '1') else 's'}"
 
 
 def load_text(question: PlanQuestion) -> str:
@@ -48,15 +49,15 @@ def load_text(question: PlanQuestion) -> str:
 
 def answer_rows(plan: Plan) -> list[tuple[str, str]]:
     """The best pick as labels and texts; where there is none, what comes nearest."""
-    best = plan.best
+    best, notes = plan.best, [("Note", note) for note in plan.notes]
     if best is None:
         nearest = plan.nearest or ("no device holds the model within the choices",)
-        return [("Answer", "nothing meets the targets"), *(("Nearest", each) for each in nearest)]
+        return [("Answer", "nothing meets the targets"), *(("Nearest", each) for each in nearest), *notes]
     return [
         ("Run", deployment_text(best)), ("Cost", cost_text(best)),
         *(("Target", margin_text(margin)) for margin in best.margins),
         ("Load", room_text(best, plan.headroom)), ("Growth", growth_text(best)), ("Loss", loss_text(best)),
-        ("Evidence", evidence_text(best)), *(("Note", note) for note in best.notes),
+        ("Evidence", evidence_text(best)), *(("Note", note) for note in best.notes), *notes,
     ]  # fmt: skip
 
 
