@@ -39,6 +39,10 @@ EXAMPLES = """Examples:
 
   llmsizer plan -m llama-3.1-8b --rate 5 --targets interactive --emit k8s
 
+  llmsizer plan -m llama-3.1-70b --rate 5 --by ttft --budget "20 USD/h"
+
+  llmsizer plan -m llama-3.1-70b --tpot 40ms --by throughput -g h100 --quota 8
+
   llmsizer plan examples/plan.yaml -o report.html
 
   llmsizer plan --init plan.yaml
@@ -63,11 +67,12 @@ CHOICES: dict[str, tuple[Any, Any, Any]] = {
     "markets": (Text, None, option("--markets", text="on-demand (default), spot, reserved.", metavar="NAMES")),
     "most_devices": (Text, None, option("--max-gpus", text="Most devices of a replica (16).", metavar="NUMBER")),
     "most_devices_in_all": (Text, None, option("--quota", text="Most devices in all.", metavar="NUMBER")),
-    "most_usd_per_hour": (Text, None, option("--max-price", text="Budget, e.g. '50 USD/h'.", metavar="PRICE")),
+    "most_usd_per_hour": (Text, None, option("--budget", "--max-price", text="Most money per time, e.g. '50 USD/h'.", metavar="PRICE")),
     "most_watts": (Text, None, option("--max-power", text="Board power in all, e.g. '10 kW'.", metavar="POWER")),
     "headroom": (Text, None, option("--headroom", text="Share of the capacity kept free.", metavar="SHARE")),
     "spare": (Text, None, option("--spare", text="Replicas beyond the need (1: N+1).", metavar="NUMBER")),
     "growth": (Text, None, option("--growth", text="Demand to come, as a multiple (3).", metavar="NUMBER")),
+    "by": (Text, None, option("--by", text="What the best is: cost (default), ttft, tpot, e2e, throughput or devices. All but cost and devices use what the limits allow.", metavar="FIGURE")),
     "picks": (Text, None, option("--picks", text="How many to ask again and simulate (5).", metavar="NUMBER")),
     "confirm": (bool | None, None, option("--simulate/--no-simulate", text="Confirm the picks by simulation (default).")),
 }  # fmt: skip

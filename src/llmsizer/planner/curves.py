@@ -10,8 +10,9 @@ from llmsizer.core.explain import plain
 from llmsizer.formulas.demand import replicas_needed, with_spare
 from llmsizer.planner.fleets import fleets_of
 from llmsizer.planner.highest import FINE
-from llmsizer.planner.picks import Pick, headroom_of
+from llmsizer.planner.picks import Pick
 from llmsizer.planner.plan import Plan
+from llmsizer.planner.question import headroom_of
 from llmsizer.planner.screen import loads
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from llmsizer.catalog.catalog import Catalog, load_catalog
+from llmsizer.core.explain import plain
+from llmsizer.planner.aims import AIMS, HOUR
 from llmsizer.planner.choice import (
-    HOUR,
     Rejection,
     best_of_each_device,
     deployable,
@@ -18,8 +19,8 @@ from llmsizer.planner.choice import (
     rejections,
     shortlists,
 )
-from llmsizer.planner.picks import Pick, cheapest_of, headroom_of, offer_name, pick_of
-from llmsizer.planner.question import PlanQuestion
+from llmsizer.planner.picks import Pick, best_of, offer_name, pick_of
+from llmsizer.planner.question import PlanQuestion, headroom_of
 from llmsizer.planner.search import Candidates, search
 from llmsizer.planner.sensitivity import Effect, sensitivity
 from llmsizer.question.traffic import answers_one_token
@@ -29,10 +30,10 @@ from llmsizer.question.traffic import answers_one_token
 class Plan:
     """The answer to a planning question.
 
-    ``picks``: the cheapest deployments, one a device, each asked again alone. ``alternatives``: the best
-    row of every device that meets the targets; ``front``: the rows that nothing beats in cost, TTFT, TPOT
-    and tokens per second and device at once. ``rejected``: every other device with its reason. ``sensitivity``:
-    what moves the best pick, largest first. ``notes``: what of the question does not apply.
+    ``picks``: the best deployments by what the question aims at, one a device, each asked again alone.
+    ``alternatives``: the best row of every device that meets the targets; ``front``: the rows that nothing
+    beats in cost, TTFT, TPOT and tokens per second and device at once. ``rejected``: every other device with its
+    reason. ``sensitivity``: what moves the best pick, largest first. ``notes``: what of the question does not apply.
     """
 
     question: PlanQuestion
@@ -48,7 +49,7 @@ class Plan:
 
     @property
     def best(self) -> Pick | None:
-        """The cheapest pick; None where nothing meets the targets."""
+        """The best pick; None where nothing meets the targets."""
         return self.picks[0] if self.picks else None
 
     def to_dict(self) -> dict[str, Any]:
@@ -59,7 +60,7 @@ class Plan:
                 "model": str(question.words.model), "targets": {each.figure: each.limit_seconds for each in question.targets},
                 "request_rate": question.request_rate, "concurrency": question.concurrency,
                 "demand": list(question.demand.rates) if question.demand is not None else None,
-                "headroom": self.headroom, "spare": question.spare,
+                "headroom": self.headroom, "spare": question.spare, "by": question.by,
             },
             "meets_targets": bool(self.picks), "tried": self.candidates.tried, "fitting": len(self.candidates),
             "picks": [pick.to_dict() for pick in self.picks], "alternatives": [dict(row) for row in self.alternatives],
@@ -86,16 +87,30 @@ def plan_question(
     question, notes = applicable(question)
     found = search(question, nouns, progress)
     good = deployable(found, question)
-    order = ranked(found, good)
-    rows, near = best_of_each_device(found, order), shortlists(found, order)[: question.picks]
-    picks = [pick_of(cheapest_of(each, found, question), found, question, question.confirm) for each in near]
-    picks.sort(key=lambda pick: (not pick.is_confirmed, round(pick.usd_per_hour, 4)))
+    order = ranked(found, good, question)
+    rows, near = best_of_each_device(found, order), shortlists(found, order, question)[: question.picks]
+    picks = [pick_of(best_of(each, found, question), found, question, question.confirm) for each in near]
+    picks.sort(key=lambda pick: (not pick.is_confirmed, *_figures(pick, question)))
     return Plan(
         question=question, candidates=found, picks=tuple(picks), alternatives=tuple(row_of(found, row) for row in rows),
         front=tuple(row_of(found, row) for row in front(found, good)), rejected=tuple(rejections(found, question)),
         nearest=tuple(nearest_misses(found, question)) if not picks else (), headroom=headroom_of(question, nouns),
         sensitivity=sensitivity(picks[0], question, nouns) if picks else (), notes=notes,
     )  # fmt: skip
+
+
+def _figures(pick: Pick, question: PlanQuestion) -> tuple[float, ...]:
+    """What picks are ordered by, least first."""
+    cost, time = round(pick.usd_per_hour, 4), AIMS[question.by].time
+    if time:
+        return round(float(plain(getattr(pick.estimate.latency, time))), 5), cost
+    if question.by == "throughput":
+        return -pick.borne, cost
+    return (
+        (pick.devices, float(plain(pick.estimate.case.accelerator.memory_capacity)), cost)
+        if question.by == "devices"
+        else (cost,)
+    )
 
 
 def applicable(question: PlanQuestion) -> tuple[PlanQuestion, tuple[str, ...]]:
@@ -118,6 +133,6 @@ def row_of(found: Candidates, row: int) -> dict[str, Any]:
         "replicas": int(columns["replicas"][row]), "devices": int(columns["replicas"][row] * columns["devices"][row]),
         "offer": offer_name(offer), "usd_per_hour": float(columns["usd_per_second"][row]) * HOUR,
         "capacity_requests_per_second": float(columns["capacity"][row]),
-        "ttft_seconds": float(columns["ttft_seconds"][row]), "tpot_seconds": float(columns["tpot_seconds"][row]),
+        **{name: float(columns[name][row]) for name in ("ttft_seconds", "tpot_seconds", "e2e_seconds")},
         "output_tokens_per_second_per_gpu": float(columns["output_tokens_per_second_per_gpu"][row]),
     }  # fmt: skip

@@ -134,7 +134,7 @@ def _asked(sections: Mapping[str, Any], place: Place, catalog: Catalog) -> Asked
     if "model" not in words:
         raise place.document.error("model is missing", place.path("model"), "for example: model: llama-3.1-8b")
     given = [name for name in DEMANDS if name in words]
-    if len(given) != 1:
+    if len(given) > 1 or (not given and words.get("by") != "throughput"):
         message = f"{given[0]} and {given[1]} exclude each other" if given else "the demand is missing"
         raise place.document.error(message, place.path(given[1] if given else place.workload), f"one of: {', '.join(DEMANDS)}")
     for word in [word for word in words if word in _READERS]:

@@ -157,6 +157,8 @@ class Outputs(Section):
 
     picks: Annotated[int, Field(ge=1, le=MOST_PICKS)] | None = None
     """How many devices, cheapest first, are asked again and simulated (5)."""
+    by: Literal["cost", "ttft", "tpot", "e2e", "throughput", "devices"] | None = None
+    """What the best is (cost); all but cost and devices use what the limits allow."""
     simulate: bool | None = None
     """Whether the picks are confirmed by simulation (true)."""
 

@@ -13,7 +13,7 @@ from llmsizer.core.explain import plain
 from llmsizer.cost.case import CostCase
 from llmsizer.cost.estimate import cost_estimate
 from llmsizer.cost.rates import checked_day, chosen_price, rentals
-from llmsizer.formulas.cost import instances_needed, rent
+from llmsizer.formulas.cost import instances_needed, rent, replicas_held
 from llmsizer.planner.question import Choices
 from llmsizer.schema.accelerator import Accelerator
 from llmsizer.schema.price import OwnedHardware, Rental
@@ -41,11 +41,28 @@ class DevicePrices:
 
         accelerators, price = self.accelerators[rows], self.usd_per_second[rows]
         cost = np.asarray(rent(instances_needed(devices, replicas[:, None], accelerators), price))
-        known = np.isfinite(price)
-        largest = np.where(known, accelerators, 0).max(axis=1, keepdims=True)
-        cost = np.where(known & (accelerators >= np.minimum(devices, largest)), cost, np.inf)
+        cost = np.where(self._whole(accelerators, price, devices), cost, np.inf)
         best = cost.argmin(axis=1)
         return cost[np.arange(len(rows)), best], best
+
+    def within(self, rows: Array, devices: int, usd_per_second: float) -> Array:
+        """The most replicas of ``devices`` devices that each row's offers give for so much."""
+        import numpy as np
+
+        accelerators, price = self.accelerators[rows], self.usd_per_second[rows]
+        held = replicas_held(devices, np.floor(usd_per_second / price + 1e-9), accelerators)
+        most: Array = np.where(self._whole(accelerators, price, devices), np.asarray(held), 0.0).max(axis=1)
+        return most
+
+    @staticmethod
+    def _whole(accelerators: Array, price: Array, devices: int) -> Array:
+        """The offers that may be taken: those that hold a whole replica, where there are such."""
+        import numpy as np
+
+        known = np.isfinite(price)
+        largest = np.where(known, accelerators, 0).max(axis=1, keepdims=True)
+        taken: Array = known & (accelerators >= np.minimum(devices, largest))
+        return taken
 
 
 def device_prices(choices: Choices, devices: Sequence[Accelerator], catalog: Catalog) -> DevicePrices:

@@ -20,7 +20,7 @@ _FIELDS = {
     "availability": "headroom spare growth",
     "settings": "max_num_seqs max_num_batched_tokens gpu_memory_utilization block_size enforce_eager batching dtype",
     "assumptions": "calibration emissions extras expert_skew",
-    "outputs": "picks confirm=simulate",
+    "outputs": "picks by confirm=simulate",
 }  # fmt: skip
 PLACES: dict[str, tuple[str, str]] = {
     field.partition("=")[0]: (section, field.rpartition("=")[2])

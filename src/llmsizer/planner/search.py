@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from llmsizer.catalog.catalog import Catalog
-from llmsizer.catalog.prices import assumption
 from llmsizer.core.errors import InvalidQuestion, LlmsizerError, UnsupportedCombination
-from llmsizer.formulas.demand import replicas_needed, with_spare
 from llmsizer.planner.fleets import DeviceFleet, Held, devices_of, fleets_of, unmeasured
 from llmsizer.planner.prices import DevicePrices, device_prices
-from llmsizer.planner.question import PlanQuestion
-from llmsizer.planner.screen import Capacity, Loads, at, capacity, column_of, loads
+from llmsizer.planner.question import PlanQuestion, headroom_of
+from llmsizer.planner.screen import Loads, at, capacity, column_of, loads
+from llmsizer.planner.sizes import Sizes
 from llmsizer.planner.space import allowed, structures
 from llmsizer.question.resolve import resolve
 from llmsizer.question.words import Words
@@ -30,7 +29,7 @@ Progress = Callable[[int, int], None]
 # The columns of the table; all but the first two are numbers of the deployment as it would run.
 NUMBERS = (
     "devices", "capacity", "running_capacity", "replicas", "rate", "usd_per_second", "miss", "missed", "offer",
-    "ttft_seconds", "tpot_seconds", "output_tokens_per_second_per_gpu",
+    "ttft_seconds", "tpot_seconds", "e2e_seconds", "output_tokens_per_second_per_gpu",
 )  # fmt: skip
 
 
@@ -105,8 +104,7 @@ class _Search:
         self.devices = devices_of(question.choices, catalog)
         self.prices = device_prices(question.choices, self.devices, catalog)
         self.place = {device.id: place for place, device in enumerate(self.devices)}
-        headroom = question.headroom
-        self.headroom = assumption(catalog, "headroom").number if headroom is None else headroom
+        self.sizes = Sizes(question, self.prices, self.devices, headroom_of(question, catalog))
         self.wanted = {target.figure for target in question.targets}
         self.structures: list[Words] = []
         self.refused: dict[str, str] = {} if question.choices.hardware else unmeasured(self.devices, catalog)
@@ -180,8 +178,7 @@ class _Search:
         case = held.case
         devices, borne = case.parallel.devices, capacity(found, self.question.targets)
         rows = np.array([self.place[fleet.devices[place].id] for place in held.places.tolist()])
-        replicas = self._replicas(borne)
-        rate = self._rate(found, replicas)
+        replicas, rate = self.sizes.of(rows, devices, borne, found)
         cost, offer = self.prices.cheapest(rows, devices, np.nan_to_num(replicas, nan=1.0))
         column = column_of(found.rate, np.nan_to_num(rate))
         output = rate * float(case.workload.output_tokens) / devices
@@ -190,25 +187,9 @@ class _Search:
             "devices": np.full(len(rows), float(devices)), "capacity": borne.rate, "running_capacity": borne.running,
             "replicas": replicas, "rate": rate, "usd_per_second": cost, "miss": borne.miss, "missed": borne.missed,
             "offer": offer, "ttft_seconds": at(found.figures["ttft_seconds"], column),
-            "tpot_seconds": at(found.figures["tpot_seconds"], column), "output_tokens_per_second_per_gpu": output,
+            "tpot_seconds": at(found.figures["tpot_seconds"], column),
+            "e2e_seconds": at(found.figures["e2e_seconds"], column), "output_tokens_per_second_per_gpu": output,
         }  # fmt: skip
-
-    def _replicas(self, borne: Capacity) -> Array:
-        import numpy as np
-
-        question = self.question
-        bears = borne.running if question.concurrency is not None else borne.rate
-        needed: Any = with_spare(replicas_needed(question.peak, bears, self.headroom, 1), question.spare)
-        return np.asarray(needed)
-
-    def _rate(self, found: Loads, replicas: Array) -> Array:
-        """Requests a second that come to one replica at the peak."""
-        import numpy as np
-
-        share: Array = self.question.peak / replicas
-        if self.question.concurrency is None:
-            return share
-        return np.where(np.isnan(share), np.nan, at(found.rate, column_of(found.running, np.nan_to_num(share))))
 
 
 def _name(words: Words) -> str:

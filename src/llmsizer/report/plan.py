@@ -8,9 +8,10 @@ from typing import Any
 
 from llmsizer.core.explain import plain
 from llmsizer.core.quantities import human
+from llmsizer.planner.aims import AIMS
 from llmsizer.planner.picks import Margin, Pick, offer_name
 from llmsizer.planner.plan import Plan
-from llmsizer.planner.question import PlanQuestion
+from llmsizer.planner.question import Choices, PlanQuestion
 from llmsizer.report.tables import Table
 
 MOST_ALTERNATIVES = 8
@@ -27,7 +28,17 @@ def plan_heading(question: PlanQuestion) -> str:
     hits = float(words.prefix_cache_hit_rate)
     cached = f", {hits:.0%} of the prompt cached" if hits else ""
     targets = ", ".join(str(target) for target in question.targets) or "no targets"
-    return f"{words.model}: {load_text(question)} of {sizes}{cached}; {targets}"
+    aim = "" if question.by == "cost" else f"; {AIMS[question.by].title}{_limits_text(question.choices)}"
+    return f"{words.model}: {load_text(question)} of {sizes}{cached}; {targets}{aim}"
+
+
+def _limits_text(choices: Choices) -> str:
+    """The limits of the whole deployment, in words."""
+    limits = [
+        ("devices", choices.most_devices_in_all), ("USD/h", choices.most_usd_per_hour), ("W", choices.most_watts),
+    ]  # fmt: skip
+    told = [f"{most:,g} {unit}" for unit, most in limits if most is not None]
+    return f" with up to {', '.join(told)}" if told else ""
 
 
 def _tokens(given: Any, default: int) -> str:
@@ -44,6 +55,8 @@ def load_text(question: PlanQuestion) -> str:
         return f"up to {question.peak:,.4g} requests/s ({question.demand.mean:,.4g} on average)"
     if question.concurrency is not None:
         return f"{question.concurrency:,} requests in flight"
+    if not question.has_demand:
+        return "as many requests/s as it bears"
     return f"{question.peak:,.4g} requests/s"
 
 
@@ -55,6 +68,7 @@ def answer_rows(plan: Plan) -> list[tuple[str, str]]:
         return [("Answer", "nothing meets the targets"), *(("Nearest", each) for each in nearest), *notes]
     return [
         ("Run", deployment_text(best)), ("Cost", cost_text(best)),
+        *([("Bears", borne_text(best))] if plan.question.by == "throughput" else []),
         *(("Target", margin_text(margin)) for margin in best.margins),
         ("Load", room_text(best, plan.headroom)), ("Growth", growth_text(best)), ("Loss", loss_text(best)),
         ("Evidence", evidence_text(best)), *(("Note", note) for note in best.notes), *notes,
@@ -143,6 +157,15 @@ def room_text(pick: Pick, headroom: float) -> str:
     )
 
 
+def borne_text(pick: Pick) -> str:
+    """What the whole deployment bears, as requests that come and as requests in flight."""
+    estimate = pick.estimate
+    assert estimate.speed is not None, "a pick has a speed"
+    rate = float(plain(estimate.case.request_rate or 0.0))
+    flying = float(plain(estimate.speed.running)) / rate * pick.borne if rate else 0.0
+    return f"{pick.borne:,.4g} requests/s in all, with {flying:,.0f} in flight"
+
+
 def growth_text(pick: Pick) -> str:
     """How far the deployment reaches, and what the demand to come takes."""
     grown = pick.grown
@@ -171,15 +194,25 @@ def evidence_text(pick: Pick) -> str:
 
 def picks_table(plan: Plan) -> Table:
     """The picks, each asked again and simulated."""
+    bears = plan.question.by == "throughput"
     rows = [
         [
-            pick_name(pick), f"{pick.usd_per_hour:,.2f}", *(_times(margin) for margin in pick.margins),
+            pick_name(pick), f"{pick.usd_per_hour:,.2f}", *([f"{pick.borne:,.3g}"] if bears else []),
+            *(_times(margin) for margin in pick.margins),
             pick.estimate.evidence.tier + ("" if pick.is_confirmed else ", misses a target"),
         ]
         for pick in plan.picks
     ]  # fmt: skip
-    headers = ["replicas×devices", "USD/h", *(f"{target.title} ms" for target in plan.question.targets), "evidence"]
-    title = "Picks: the cheapest of each device" + (" (times: estimated/simulated)" if plan.question.targets else "")
+    headers = [
+        "replicas×devices",
+        "USD/h",
+        *(["requests/s"] if bears else []),
+        *(f"{target.title} ms" for target in plan.question.targets),
+        "evidence",
+    ]
+    title = f"Picks: the {AIMS[plan.question.by].title} of each device" + (
+        " (times: estimated/simulated)" if plan.question.targets else ""
+    )
     return Table(title, headers, rows, right=tuple(range(1, len(headers) - 1)))
 
 
