@@ -247,17 +247,19 @@ def test_growth_is_what_the_replicas_leave() -> None:
 
 def test_what_moves_a_pick_points_the_right_way() -> None:
     effects = {effect.input: effect for effect in plan(request_rate=20, hardware=["l40s"]).sensitivity}
-    for name in ("memory bandwidth", "peak FLOP/s", "limit of TPOT P95"):
-        effect = effects[name]
-        assert effect.lower is None or effect.lower <= 1e-3
-        assert effect.higher is not None
-        assert effect.higher >= -1e-3
-    for name in ("tokens of a prompt", "tokens of an answer"):
-        effect = effects[name]
-        assert effect.lower is not None
-        assert effect.lower >= -1e-3
-        assert effect.higher is None or effect.higher <= 1e-3
-    assert max(effect.size for effect in effects.values()) > 0.02
+
+    def moved(name: str) -> tuple[float, float]:
+        sides = (effects[name].lower, effects[name].higher)
+        return tuple(side["requests_per_second"] or 0.0 for side in sides)  # type: ignore[return-value]
+
+    for name in ("memory bandwidth", "peak compute", "limit of TPOT P95"):
+        assert moved(name)[0] <= 1.001
+        assert moved(name)[1] >= 0.999
+    for name in ("prompt length", "answer length", "weight bytes", "host and engine time"):
+        assert moved(name)[0] >= 0.999
+        assert moved(name)[1] <= 1.001
+    assert max(effect.largest for effect in effects.values()) > 0.02
+    assert not {"load", "link bandwidth", "price"} & set(effects)
 
 
 def test_seventy_billion_in_production() -> None:

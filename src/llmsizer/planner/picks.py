@@ -19,6 +19,7 @@ from llmsizer.planner.search import Candidates
 from llmsizer.planner.sizes import Sizes
 from llmsizer.planner.targets import Target
 from llmsizer.question.ask import ask
+from llmsizer.question.resolve import resolve
 from llmsizer.question.words import Words
 from llmsizer.schema.price import OwnedHardware, Rental
 from llmsizer.simulation.asked import Asked, simulate_question
@@ -135,7 +136,7 @@ def sized(row: int, found: Candidates, question: PlanQuestion) -> Sized:
     import numpy as np
 
     columns, headroom = found.columns, headroom_of(question, found.catalog)
-    finely = highest_rate(found.words(row), found.device(row), question.targets, found.catalog)
+    finely = highest_rate(resolve(found.words(row), found.catalog).case, question.targets)
     capacity = float(columns["capacity"][row]) if finely is None else finely
     replicas, rate = int(columns["replicas"][row]), float(columns["rate"][row])
     if not question.has_demand:

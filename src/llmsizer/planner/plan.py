@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,11 +19,14 @@ from llmsizer.planner.choice import (
     rejections,
     shortlists,
 )
+from llmsizer.planner.highest import highest_rate
 from llmsizer.planner.picks import Pick, best_of, offer_name, pick_of
 from llmsizer.planner.question import PlanQuestion, headroom_of
 from llmsizer.planner.search import Candidates, search
-from llmsizer.planner.sensitivity import Effect, sensitivity
+from llmsizer.planner.sensitivity import Effect, effects
+from llmsizer.planner.targets import Target
 from llmsizer.question.traffic import answers_one_token
+from llmsizer.schema.deployment import Case
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,8 +98,26 @@ def plan_question(
         question=question, candidates=found, picks=tuple(picks), alternatives=tuple(row_of(found, row) for row in rows),
         front=tuple(row_of(found, row) for row in front(found, good)), rejected=tuple(rejections(found, question)),
         nearest=tuple(nearest_misses(found, question)) if not picks else (), headroom=headroom_of(question, nouns),
-        sensitivity=sensitivity(picks[0], question, nouns) if picks else (), notes=notes,
+        sensitivity=_sensitivity(picks[0], question.targets) if picks else (), notes=notes,
     )  # fmt: skip
+
+
+def _sensitivity(pick: Pick, targets: Sequence[Target]) -> tuple[Effect, ...]:
+    """What moves the rate that a replica of a pick bears: the inputs of its case, and the limits."""
+    case = replace(pick.estimate.case, request_rate=None)
+
+    def bears(case: Case, targets: Sequence[Target] = targets) -> dict[str, float]:
+        rate = highest_rate(case, targets)
+        return {} if rate is None else {"requests_per_second": rate}
+
+    def with_limit(changed: Target) -> Callable[[float], dict[str, float]]:
+        def figures(factor: float) -> dict[str, float]:
+            other = replace(changed, limit_seconds=changed.limit_seconds * factor)
+            return bears(case, [other if each is changed else each for each in targets])
+
+        return figures
+
+    return tuple(effects(case, bears, {f"limit of {target.title}": with_limit(target) for target in targets}))
 
 
 def _figures(pick: Pick, question: PlanQuestion) -> tuple[float, ...]:

@@ -12,6 +12,7 @@ from llmsizer.planner.aims import AIMS
 from llmsizer.planner.picks import Margin, Pick, offer_name
 from llmsizer.planner.plan import Plan
 from llmsizer.planner.question import Choices, PlanQuestion
+from llmsizer.planner.sensitivity import Effect
 from llmsizer.report.tables import Table
 
 MOST_ALTERNATIVES = 8
@@ -261,8 +262,14 @@ def _in_short(reason: str) -> str:
 
 def sensitivity_table(plan: Plan, most: int | None = None) -> Table:
     """What moves the best pick."""
-    rows = [[effect.input, _change(effect.lower), _change(effect.higher)] for effect in plan.sensitivity[:most]]
+    rows = [[effect.input, *(_change(each) for each in borne_changes(effect))] for effect in plan.sensitivity[:most]]
     return Table("What a replica bears, with one input changed", ["input", "10 % lower", "10 % higher"], rows, right=(1, 2))
+
+
+def borne_changes(effect: Effect) -> tuple[float | None, ...]:
+    """The relative changes of the rate that a replica bears, with the input lower and higher."""
+    factors = (side["requests_per_second"] for side in (effect.lower, effect.higher))
+    return tuple(None if factor is None else factor - 1.0 for factor in factors)
 
 
 def _change(value: float | None) -> str:
