@@ -30,7 +30,7 @@ def in_turns(case: Case, cap: Any) -> Any:
 
 def one_token_answers(case: Case) -> Any:
     """Whether an answer is the one token that its prompt's own pass makes: there is no further token to time."""
-    return (plain(case.workload.output_tokens) <= 1.0) & (case.workload.spread is None)
+    return plain(case.workload.output_tokens) <= 1.0
 
 
 def turn_size(serving: Serving, cap: Any) -> Any:
