@@ -56,6 +56,8 @@ def _emitted_plan(answer: Answer, what: str) -> Launch | str:
 def _heading(answer: Answer) -> list[str]:
     """What stands over a plan's hand-over: its name, and how many replicas are started, or what comes nearest."""
     plan, named = answer.plan, [answer.name] if answer.name else []
+    if plan.best is None and plan.pools:
+        return [*named, "Only separate pools for prefill and decode meet the targets: their commands are not written"]
     if plan.best is None:
         return [*named, "Nothing meets the targets", *(f"Nearest: {each}" for each in plan.nearest)]
     return [*named, *([f"{plan.best.replicas} replicas of it serve the peak"] if plan.best.replicas > 1 else [])]

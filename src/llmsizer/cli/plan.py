@@ -25,6 +25,7 @@ from llmsizer.report.plan import (
     left_out,
     picks_table,
     plan_heading,
+    pools_table,
     rejected_table,
     rows_table,
     sensitivity_table,
@@ -74,6 +75,7 @@ CHOICES: dict[str, tuple[Any, Any, Any]] = {
     "growth": (Text, None, option("--growth", text="Demand to come, as a multiple (3).", metavar="NUMBER")),
     "by": (Text, None, option("--by", text="What the best is: cost (default), ttft, tpot, e2e, throughput or devices. All but cost and devices use what the limits allow.", metavar="FIGURE")),
     "picks": (Text, None, option("--picks", text="How many to ask again and simulate (5).", metavar="NUMBER")),
+    "disaggregated": (bool, False, option("--disaggregated", text="Also try separate pools for prefill and decode.")),
     "confirm": (bool | None, None, option("--simulate/--no-simulate", text="Confirm the picks by simulation (default).")),
 }  # fmt: skip
 WORDS = {
@@ -219,7 +221,7 @@ def short_tables(plan: Plan) -> list[Table]:
     picked = {pick.estimate.case.accelerator.id for pick in plan.picks}
     others = [row for row in plan.alternatives if row["hardware"] not in picked]
     return [
-        picks_table(plan), rows_table("Other devices that would do", others),
+        picks_table(plan), pools_table(plan), rows_table("Other devices that would do", others),
         sensitivity_table(plan, MOST_EFFECTS), rejected_table(plan, MOST_REJECTED),
     ]  # fmt: skip
 
@@ -227,7 +229,7 @@ def short_tables(plan: Plan) -> list[Table]:
 def every_table(plan: Plan) -> list[Table]:
     """All that was found."""
     return [
-        picks_table(plan), rows_table("Best of each device", plan.alternatives, None),
+        picks_table(plan), pools_table(plan), rows_table("Best of each device", plan.alternatives, None),
         rows_table("Not beaten in cost, latency and throughput at once", plan.front, None),
         sensitivity_table(plan), rejected_table(plan),
     ]  # fmt: skip

@@ -22,7 +22,19 @@ CHOSEN = (
     "ignore_memory", "offload",
 )  # fmt: skip
 PLAIN_WORDS = tuple(each.name for each in fields(Words) if each.name not in CHOSEN)
-QUESTION_WORDS = ("targets", "request_rate", "concurrency", "demand", "headroom", "spare", "growth", "picks", "confirm", "by")
+QUESTION_WORDS = (
+    "targets",
+    "request_rate",
+    "concurrency",
+    "demand",
+    "headroom",
+    "spare",
+    "growth",
+    "picks",
+    "confirm",
+    "by",
+    "disaggregated",
+)
 CHOICE_WORDS = tuple(each.name for each in fields(Choices))
 
 
@@ -43,7 +55,7 @@ def question_of(given: Mapping[str, Any]) -> PlanQuestion:
         demand=None if "demand" not in told else demand_of(told["demand"]), headroom=_share("headroom", told),
         spare=_count("spare", told, least=0) or 0, growth=_growth(told.get("growth", 3.0)),
         picks=_count("picks", told) or PICKS, confirm=bool(told.get("confirm", True)),
-        by=str(told.get("by", "cost")),
+        by=str(told.get("by", "cost")), disaggregated=bool(told.get("disaggregated", False)),
     )  # fmt: skip
 
 

@@ -199,7 +199,7 @@ def _made(chosen: Sized, found: Candidates, question: PlanQuestion, confirm: boo
     return Pick(
         words=words, estimate=estimate, offer=offer, replicas=replicas, capacity=capacity,
         borne=kept if question.has_demand else rate * replicas,
-        cost=_cost(question, catalog, estimate, offer, replicas, capacity), margins=margins,
+        cost=cost_of(question, catalog, estimate, offer, replicas, capacity), margins=margins,
         growth=_growth(found, question, replicas, capacity, rate), grown=_grown(found, question, chosen, rate),
         one_less=_one_less(words, replicas, capacity, rate, catalog), notes=(chosen.note,) if chosen.note else (),
     )  # fmt: skip
@@ -219,10 +219,11 @@ def _simulated(words: Words, question: PlanQuestion, catalog: Catalog, estimate:
     return {target.figure: flat[target.figure] for target in question.targets if flat.get(target.figure) is not None}
 
 
-def _cost(
+def cost_of(
     question: PlanQuestion, catalog: Catalog, estimate: Estimate, offer: Rental | OwnedHardware, replicas: int,
     capacity: float,
 ) -> CostEstimate:  # fmt: skip
+    """What so many replicas of an estimate cost over the demand of a question."""
     words, case = question.words, estimate.case
     weights = float(plain(estimate.memory.per_gpu.weights_bytes)) * case.parallel.devices
     speed = estimate.speed

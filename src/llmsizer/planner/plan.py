@@ -21,6 +21,7 @@ from llmsizer.planner.choice import (
 )
 from llmsizer.planner.highest import highest_rate
 from llmsizer.planner.picks import Pick, best_of, offer_name, pick_of
+from llmsizer.planner.pool_picks import PoolPick, pool_picks
 from llmsizer.planner.question import PlanQuestion, headroom_of
 from llmsizer.planner.search import Candidates, search
 from llmsizer.planner.sensitivity import Effect, effects
@@ -37,6 +38,7 @@ class Plan:
     ``alternatives``: the best row of every device that meets the targets; ``front``: the rows that nothing
     beats in cost, TTFT, TPOT and tokens per second and device at once. ``rejected``: every other device with its
     reason. ``sensitivity``: what moves the best pick, largest first. ``notes``: what of the question does not apply.
+    ``pools``: separate pools for prefill and decode, where they were asked for.
     """
 
     question: PlanQuestion
@@ -49,11 +51,24 @@ class Plan:
     headroom: float
     sensitivity: tuple[Effect, ...] = ()
     notes: tuple[str, ...] = ()
+    pools: tuple[PoolPick, ...] = ()
 
     @property
     def best(self) -> Pick | None:
         """The best pick; None where nothing meets the targets."""
         return self.picks[0] if self.picks else None
+
+    @property
+    def meets_targets(self) -> bool:
+        """Whether some deployment meets the targets."""
+        return bool(self.picks or self.pools)
+
+    @property
+    def usd_per_hour(self) -> float | None:
+        """What the best deployment costs; pools count where nothing else meets the targets."""
+        if self.best is not None:
+            return self.best.usd_per_hour
+        return self.pools[0].usd_per_hour if self.pools else None
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain data, SI units in the keys."""
@@ -65,12 +80,12 @@ class Plan:
                 "demand": list(question.demand.rates) if question.demand is not None else None,
                 "headroom": self.headroom, "spare": question.spare, "by": question.by,
             },
-            "meets_targets": bool(self.picks), "tried": self.candidates.tried, "fitting": len(self.candidates),
+            "meets_targets": self.meets_targets, "tried": self.candidates.tried, "fitting": len(self.candidates),
             "picks": [pick.to_dict() for pick in self.picks], "alternatives": [dict(row) for row in self.alternatives],
             "front": [dict(row) for row in self.front],
             "rejected": [{"hardware": each.device, "reason": each.reason, "miss": each.miss} for each in self.rejected],
             "nearest": list(self.nearest), "sensitivity": [effect.to_dict() for effect in self.sensitivity],
-            "notes": list(self.notes),
+            "notes": list(self.notes), "pools": [each.to_dict() for each in self.pools],
         }  # fmt: skip
 
     def __repr__(self) -> str:
@@ -93,12 +108,14 @@ def plan_question(
     order = ranked(found, good, question)
     rows, near = best_of_each_device(found, order), shortlists(found, order, question)[: question.picks]
     picks = [pick_of(best_of(each, found, question), found, question, question.confirm) for each in near]
+    pools = pool_picks(question, found) if question.disaggregated else []
     picks.sort(key=lambda pick: (not pick.is_confirmed, *_figures(pick, question)))
     return Plan(
         question=question, candidates=found, picks=tuple(picks), alternatives=tuple(row_of(found, row) for row in rows),
         front=tuple(row_of(found, row) for row in front(found, good)), rejected=tuple(rejections(found, question)),
         nearest=tuple(nearest_misses(found, question)) if not picks else (), headroom=headroom_of(question, nouns),
         sensitivity=_sensitivity(picks[0], question.targets) if picks else (), notes=notes,
+        pools=tuple(pools),
     )  # fmt: skip
 
 

@@ -81,6 +81,8 @@ class Candidates(Section):
     """KV cache formats: auto, fp8 … or any (auto)."""
     max_devices: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Most devices of one replica (16)."""
+    disaggregated: bool | None = None
+    """Whether separate pools for prefill and decode are tried too (false)."""
 
 
 class Prices(Section):

@@ -51,7 +51,8 @@ class PlanQuestion:
     The demand is a peak ``request_rate``, a ``demand`` that changes over time, or ``concurrency``
     requests in flight. ``headroom``: share of a replica's capacity kept free (None: the catalog's
     default); ``spare``: replicas beyond the need. ``growth``: the demand to come, as a multiple. ``by``: what
-    the answer is ranked by (``AIMS``); what bears most needs no demand.
+    the answer is ranked by (``AIMS``); what bears most needs no demand. ``disaggregated``: separate pools for prefill
+    and decode are tried too.
     """
 
     words: Words
@@ -66,6 +67,7 @@ class PlanQuestion:
     picks: int = PICKS
     confirm: bool = True
     by: str = "cost"
+    disaggregated: bool = False
 
     def __post_init__(self) -> None:
         given = sum(each is not None for each in (self.request_rate, self.concurrency, self.demand))

@@ -14,7 +14,7 @@ from llmsizer.core.yaml import Document, KeyPath
 DEMANDS = ("request_rate", "concurrency", "demand", "trace")
 # Words of a plan by section; where the field is called otherwise, its name after the equals sign.
 _FIELDS = {
-    "candidates": "hardware vendors engines formats cache_formats most_devices=max_devices",
+    "candidates": "hardware vendors engines formats cache_formats most_devices=max_devices disaggregated",
     "prices": "price providers regions markets price_date",
     "limits": "most_devices_in_all=devices most_usd_per_hour=budget most_watts=power",
     "availability": "headroom spare growth",

@@ -11,6 +11,7 @@ from llmsizer.core.quantities import human
 from llmsizer.planner.aims import AIMS
 from llmsizer.planner.picks import Margin, Pick, offer_name
 from llmsizer.planner.plan import Plan
+from llmsizer.planner.pool_picks import Pool, PoolPick
 from llmsizer.planner.question import Choices, PlanQuestion
 from llmsizer.planner.sensitivity import Effect
 from llmsizer.report.tables import Table
@@ -64,6 +65,8 @@ def load_text(question: PlanQuestion) -> str:
 def answer_rows(plan: Plan) -> list[tuple[str, str]]:
     """The best pick as labels and texts; where there is none, what comes nearest."""
     best, notes = plan.best, [("Note", note) for note in plan.notes]
+    if best is None and plan.pools:
+        return [*pool_rows(plan.pools[0]), *notes]
     if best is None:
         nearest = plan.nearest or ("no device holds the model within the choices",)
         return [("Answer", "nothing meets the targets"), *(("Nearest", each) for each in nearest), *notes]
@@ -72,8 +75,35 @@ def answer_rows(plan: Plan) -> list[tuple[str, str]]:
         *([("Bears", borne_text(best))] if plan.question.by == "throughput" else []),
         *(("Target", margin_text(margin)) for margin in best.margins),
         ("Load", room_text(best, plan.headroom)), ("Growth", growth_text(best)), ("Loss", loss_text(best)),
-        ("Evidence", evidence_text(best)), *(("Note", note) for note in best.notes), *notes,
+        ("Evidence", evidence_text(best)), *(("Note", note) for note in best.notes), *_pools_row(plan), *notes,
     ]  # fmt: skip
+
+
+def pool_rows(pick: PoolPick) -> list[tuple[str, str]]:
+    """Two pools as labels and texts, where nothing else meets the targets."""
+    prefill, decode = (_pool_text(pool) for pool in (pick.prefill, pick.decode))
+    return [
+        ("Run", f"only separate pools meet the targets: {prefill} for prefill, {decode} for decode"),
+        ("Cost", f"{pick.usd_per_hour:,.2f} USD/h"), *(("Target", margin_text(margin)) for margin in pick.margins),
+        *(("Note", note) for note in pick.notes),
+    ]  # fmt: skip
+
+
+def _pool_text(pool: Pool) -> str:
+    case = pool.estimate.case
+    return f"{pool.replicas} × {split_text(case.parallel.devices, case.accelerator.name)} ({case.scheme.id} weights)"
+
+
+def _pools_row(plan: Plan) -> list[tuple[str, str]]:
+    """How the best pair of pools compares with the pick."""
+    if not plan.question.disaggregated or plan.best is None:
+        return []
+    if not plan.pools:
+        return [("Pools", "no separate pools for prefill and decode meet the targets")]
+    pools = plan.pools[0]
+    more = pools.usd_per_hour / plan.best.usd_per_hour - 1
+    text = f"{abs(more):.0%} {'cheaper' if more < 0 else 'dearer'}"
+    return [("Pools", f"{pool_name(pools.prefill)} for prefill and {pool_name(pools.decode)} for decode: {text}")]
 
 
 def answer_lines(plan: Plan) -> list[str]:
@@ -96,7 +126,7 @@ def pick_name(pick: Pick) -> str:
     return deployment_name(pick_row(pick))
 
 
-def pick_row(pick: Pick) -> dict[str, Any]:
+def pick_row(pick: Pick | Pool) -> dict[str, Any]:
     """What identifies a pick among the candidates, with its size."""
     words, case = pick.words, pick.estimate.case
     return {
@@ -215,6 +245,26 @@ def picks_table(plan: Plan) -> Table:
         " (times: estimated/simulated)" if plan.question.targets else ""
     )
     return Table(title, headers, rows, right=tuple(range(1, len(headers) - 1)))
+
+
+def pools_table(plan: Plan) -> Table:
+    """The pairs of pools for prefill and decode."""
+    rows = [
+        [
+            f"{pool_name(each.prefill)} + {pool_name(each.decode)}", f"{each.usd_per_hour:,.2f}",
+            *(_times(margin) for margin in each.margins), f"{1e3 * each.transfer_seconds:,.3g}",
+            "" if each.is_confirmed else "misses a target",
+        ]
+        for each in plan.pools
+    ]  # fmt: skip
+    headers = ["prefill + decode", "USD/h", *(f"{target.title} ms" for target in plan.question.targets), "transfer ms", ""]
+    title = "Separate pools for prefill and decode" + (" (times: estimated/simulated)" if plan.question.targets else "")
+    return Table(title, headers, rows, right=tuple(range(1, len(headers) - 1)))
+
+
+def pool_name(pool: Pool) -> str:
+    """A pool in short, as ``deployment_name``."""
+    return deployment_name(pick_row(pool))
 
 
 def _times(margin: Margin) -> str:
