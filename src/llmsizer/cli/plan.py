@@ -29,6 +29,7 @@ from llmsizer.report.plan import (
     rejected_table,
     rows_table,
     sensitivity_table,
+    total_lines,
 )
 from llmsizer.report.tables import Table
 
@@ -204,6 +205,8 @@ def print_planning(planning: Planning, form: str, everything: bool) -> None:
         if answer.name:
             print(f"== {answer.name} ==")
         print_plan(answer.plan, everything)
+    for line in total_lines(planning):
+        print(f"\n{line}")
 
 
 def print_plan(plan: Plan, everything: bool = False) -> None:

@@ -49,6 +49,7 @@ def question_of(given: Mapping[str, Any]) -> PlanQuestion:
     plain = {name: told[name] for name in PLAIN_WORDS if name in told}
     if "model" not in plain:
         raise InvalidQuestion("a plan needs a model", "for example: -m llama-3.1-8b")
+    _check_classes(plain.get("workload"))
     return PlanQuestion(
         words=Words(hardware="", **plain), targets=targets_of(told.get("targets")), choices=_choices(told),
         request_rate=_rate(told.get("request_rate")), concurrency=_count("concurrency", told),
@@ -57,6 +58,16 @@ def question_of(given: Mapping[str, Any]) -> PlanQuestion:
         picks=_count("picks", told) or PICKS, confirm=bool(told.get("confirm", True)),
         by=str(told.get("by", "cost")), disaggregated=bool(told.get("disaggregated", False)),
     )  # fmt: skip
+
+
+def _check_classes(workload: Any) -> None:
+    """A plan holds its targets against all requests together."""
+    for kind in getattr(workload, "classes", ()):
+        if kind.targets is not None:
+            raise InvalidQuestion(
+                f"class '{kind.name}': a plan's targets hold for all requests together",
+                "give them to the plan (--ttft 500ms), or each class a workload of its own in a plan file",
+            )
 
 
 def _rate(given: Any) -> float | None:

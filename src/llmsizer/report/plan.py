@@ -11,6 +11,7 @@ from llmsizer.core.quantities import human
 from llmsizer.planner.aims import AIMS
 from llmsizer.planner.picks import Margin, Pick, offer_name
 from llmsizer.planner.plan import Plan
+from llmsizer.planner.planning import Planning
 from llmsizer.planner.pool_picks import Pool, PoolPick
 from llmsizer.planner.question import Choices, PlanQuestion
 from llmsizer.planner.sensitivity import Effect
@@ -27,6 +28,8 @@ def plan_heading(question: PlanQuestion) -> str:
     """What was asked, in one line."""
     words = question.words
     sizes = f"{_tokens(words.input_tokens, 1024)} in and {_tokens(words.output_tokens, 256)} out"
+    if words.workload is not None:
+        sizes = f"classes {', '.join(kind.name for kind in words.workload.classes)}"
     hits = float(words.prefix_cache_hit_rate)
     cached = f", {hits:.0%} of the prompt cached" if hits else ""
     targets = ", ".join(str(target) for target in question.targets) or "no targets"
@@ -109,6 +112,17 @@ def _pools_row(plan: Plan) -> list[tuple[str, str]]:
 def answer_lines(plan: Plan) -> list[str]:
     """The answer for a terminal."""
     return [f"{label:12s}{text}" for label, text in answer_rows(plan)]
+
+
+def total_lines(planning: Planning) -> list[str]:
+    """What the deployments of each scenario with several workloads cost together."""
+    found = []
+    for scenario, answers in planning.scenarios.items():
+        if len(answers) > 1:
+            cost = planning.usd_per_hour(scenario)
+            told = "not known: a workload has no deployment" if cost is None else f"{cost:,.2f} USD/h"
+            found.append(f"{scenario}: all {len(answers)} workloads: {told}".removeprefix(": "))
+    return found
 
 
 def deployment_name(row: Mapping[str, Any], split: bool = True) -> str:
@@ -251,15 +265,14 @@ def pools_table(plan: Plan) -> Table:
     """The pairs of pools for prefill and decode."""
     rows = [
         [
-            f"{pool_name(each.prefill)} + {pool_name(each.decode)}", f"{each.usd_per_hour:,.2f}",
-            *(_times(margin) for margin in each.margins), f"{1e3 * each.transfer_seconds:,.3g}",
-            "" if each.is_confirmed else "misses a target",
+            f"{pool_name(each.prefill)} + {pool_name(each.decode)}" + ("" if each.is_confirmed else ", misses a target"),
+            f"{each.usd_per_hour:,.2f}", *(_times(margin) for margin in each.margins),
         ]
         for each in plan.pools
     ]  # fmt: skip
-    headers = ["prefill + decode", "USD/h", *(f"{target.title} ms" for target in plan.question.targets), "transfer ms", ""]
+    headers = ["prefill + decode", "USD/h", *(f"{target.title} ms" for target in plan.question.targets)]
     title = "Separate pools for prefill and decode" + (" (times: estimated/simulated)" if plan.question.targets else "")
-    return Table(title, headers, rows, right=tuple(range(1, len(headers) - 1)))
+    return Table(title, headers, rows, right=tuple(range(1, len(headers))))
 
 
 def pool_name(pool: Pool) -> str:
