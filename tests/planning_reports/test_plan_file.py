@@ -280,8 +280,8 @@ def test_classes_share_a_deployment(catalog: llmsizer.Catalog) -> None:
     [
         ("prefix: 3000, ", "", 7, "groups needs prefix"),
         ("share: 0.7", "shere: 0.7", 6, "share"),
-        ("input_tokens: 4000", "input_tokens: 9..x", 5, "input-tokens"),
-        ("input_tokens: 4000", "input_tokens: ../../etc/passwd.csv", 5, "folder"),
+        ("input_tokens: 4000", "input_tokens: 9..x", 7, "input-tokens"),
+        ("input_tokens: 4000", "input_tokens: ../../etc/passwd.csv", 7, "folder"),
         ("request_rate: 8", "request_rate: 8\n    input_tokens: 5", 2, "input_tokens"),
     ],
 )

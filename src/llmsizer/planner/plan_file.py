@@ -168,7 +168,8 @@ def _mix(classes: Mapping[str, Any], place: Place, catalog: Catalog) -> Mix:
                 _READERS[word](fields[word], catalog, Path(place.document.file).parent)
             found.append(class_with(name, {_KEYS.get(key, key): value for key, value in fields.items()}))
         except LlmsizerError as error:
-            raise place.error(error, "classes") from None
+            message = error.message.removeprefix("--class: ")
+            raise place.document.error(message, (*place.path("classes"), name)) from None
     return Mix(tuple(found))
 
 
