@@ -94,6 +94,31 @@ def test_the_cost_is_the_rate_card() -> None:
     assert pick.cost.to_dict()["usd_per_request"] == pytest.approx(8.0 * instances / 3600 / 100)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [{"extras": "monitoring,storage"}, {"markets": "spot"}, {"extras": {"monitoring": "900 USD/month"}, "markets": "spot"}, {}],
+    ids=str,
+)
+def test_candidates_are_ranked_by_all_that_differs_between_them(words: dict[str, Any]) -> None:
+    """Storage of weights, monitoring of instances and interruptions count in the ranking as in a pick's own cost."""
+    found = plan(hardware="any", vendors="NVIDIA", request_rate=30, **words)
+    ranked = {row["hardware"]: row["usd_per_hour"] for row in found.alternatives}
+    for pick in found.picks:
+        if pick.devices == next(row["devices"] for row in found.alternatives if row["hardware"] == pick.words.hardware):
+            assert ranked[pick.words.hardware] == pytest.approx(pick.usd_per_hour, rel=1e-6)
+    costs = [pick.usd_per_hour for pick in found.picks]
+    assert costs == sorted(costs)
+
+
+def test_monitoring_by_the_instance_favours_large_instances() -> None:
+    dear = plan(extras={"monitoring": "20 USD/h"}, request_rate=60, hardware=["h100"], most_devices=1).best
+    usual = plan(request_rate=60, hardware=["h100"], most_devices=1).best
+    assert dear is not None
+    assert usual is not None
+    instances = [next(item for item in pick.cost.items if item.unit == "instances").quantity for pick in (dear, usual)]
+    assert instances[0] <= instances[1]
+
+
 def test_a_pick_bears_its_share_within_the_targets() -> None:
     for pick in plan(request_rate=30).picks:
         share = 30 / pick.replicas

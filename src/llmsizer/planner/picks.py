@@ -147,7 +147,14 @@ def sized(row: int, found: Candidates, question: PlanQuestion) -> Sized:
         rate = question.peak / replicas
     device = columns["device"][row : row + 1].astype(int)
     cost, offer = found.prices.cheapest(device, int(columns["devices"][row]), np.array([float(replicas)]))
-    return Sized(row, capacity, replicas, rate, found.prices.offers[int(device[0])][int(offer[0])], float(cost[0]))
+    return Sized(
+        row,
+        capacity,
+        replicas,
+        rate,
+        found.prices.offers[int(device[0])][int(offer[0])],
+        float(cost[0]) + float(columns["storage"][row]),
+    )
 
 
 def best_of(rows: Sequence[int], found: Candidates, question: PlanQuestion) -> Sized:

@@ -13,10 +13,10 @@ from llmsizer.core.explain import plain
 from llmsizer.cost.case import CostCase
 from llmsizer.cost.estimate import cost_estimate
 from llmsizer.cost.rates import checked_day, chosen_price, rentals
-from llmsizer.formulas.cost import instances_needed, rent, replicas_held
+from llmsizer.formulas.cost import instances_needed, interruption_overhead, rent, replicas_held, surcharge
 from llmsizer.planner.question import Choices
 from llmsizer.schema.accelerator import Accelerator
-from llmsizer.schema.price import OwnedHardware, Rental
+from llmsizer.schema.price import Extras, OwnedHardware, Rental
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, eq=False)
 class DevicePrices:
     """The offers of some devices: ``usd_per_second`` and ``accelerators`` of an instance by device and
-    offer, infinite and one where a device has fewer offers; ``unpriced`` says why a device has none."""
+    offer, infinite and one where a device has fewer offers, with what is paid for each instance besides (spot
+    interruptions, monitoring); ``unpriced`` says why a device has none."""
 
     offers: tuple[tuple[Rental | OwnedHardware, ...], ...]
     usd_per_second: Array
@@ -65,8 +66,10 @@ class DevicePrices:
         return taken
 
 
-def device_prices(choices: Choices, devices: Sequence[Accelerator], catalog: Catalog) -> DevicePrices:
-    """The offers that a plan may take. Raises UnknownName for a provider nobody knows."""
+def device_prices(
+    choices: Choices, devices: Sequence[Accelerator], catalog: Catalog, extras: Extras | None = None
+) -> DevicePrices:
+    """The offers that a plan may take; ``extras``: what is paid besides. Raises UnknownName for a provider nobody knows."""
     import numpy as np
 
     names = [_provider(name, catalog) for name in choices.providers]
@@ -85,6 +88,7 @@ def device_prices(choices: Choices, devices: Sequence[Accelerator], catalog: Cat
     for row, each in enumerate(offers):
         for column, offer in enumerate(each):
             price[row, column], held[row, column] = _per_second(offer)
+            price[row, column] += float(extras.monitoring or 0.0) if extras is not None else 0.0
     return DevicePrices(tuple(offers), price, held, unpriced)
 
 
@@ -111,7 +115,7 @@ def _offers(choices: Choices, names: Sequence[str], device: Accelerator, catalog
 def _per_second(offer: Rental | OwnedHardware) -> tuple[float, float]:
     """USD a second of one instance and its devices; of owned hardware one device at full load."""
     if isinstance(offer, Rental):
-        return float(offer.price), float(offer.accelerators)
-
+        lost = surcharge(interruption_overhead(offer.interruption_rate, offer.restart_time), offer.price)
+        return float(offer.price) + float(lost), float(offer.accelerators)
     cost = cost_estimate(CostCase(price=offer, busy=1.0))
     return float(plain(cost.usd_per_second)), 1.0
