@@ -96,8 +96,9 @@ def plan(model: Any, *, catalog: Any = None, **words: Any) -> Plan:
     ``{"ttft_p95": "500 ms", "tpot": "40 ms"}``. Choices, each a name or a list: ``hardware``, ``vendors``,
     ``engines``, ``formats``, ``cache_formats`` (``any``: all), ``providers``, ``regions``, ``markets``; ``price`` as
     in ``estimate``; limits ``most_devices`` (of a replica), ``most_devices_in_all``, ``most_usd_per_hour``,
-    ``most_watts``. ``headroom``, ``spare``, ``growth``, ``picks``, ``confirm`` (simulate the picks); and the words of
-    ``estimate`` that a plan does not choose itself.
+    ``most_watts``. ``by``: what the best is (``cost``, ``ttft``, ``tpot``, ``e2e``, ``throughput``, ``devices``); what
+    bears most needs no demand. ``headroom``, ``spare``, ``growth``, ``picks``, ``confirm`` (simulate the picks); and
+    the words of ``estimate`` that a plan does not choose itself.
 
     >>> import llmsizer
     >>> found = llmsizer.plan("llama-3.1-8b", request_rate=2, targets={"tpot": "50 ms"}, hardware=["l40s", "h100"])

@@ -8,7 +8,9 @@ import pytest
 
 import llmsizer
 from llmsizer.catalog.catalog import Catalog
-from llmsizer.planner.advice.sensitivity import INPUTS, Sensitivity, _figures, sensitivities
+from llmsizer.planner.advice.advise import sensitivities
+from llmsizer.planner.advice.figures import judged
+from llmsizer.planner.sensitivity import INPUTS, Effect
 from llmsizer.question.ask import ask
 from llmsizer.question.words import Words
 from llmsizer.sizing.memory import memory_estimate
@@ -16,7 +18,7 @@ from llmsizer.sizing.memory import memory_estimate
 SPLIT = {"model": "llama-3.1-70b", "hardware": "h100", "tensor_parallel_size": 4, "concurrency": 32}
 
 
-def found(catalog: Catalog, **words: Any) -> dict[str, Sensitivity]:
+def found(catalog: Catalog, **words: Any) -> dict[str, Effect]:
     asked = Words(**words)
     return {each.input: each for each in sensitivities(asked, ask(asked, catalog))}
 
@@ -27,7 +29,8 @@ def test_a_factor_of_one_changes_nothing(catalog: Catalog, name: str, quantizati
     words = Words(**SPLIT, quantization=quantization, prefix_cache_hit_rate=0.5, speculative="ngram")
     case = ask(words, catalog).case
     changed = INPUTS[name](case, 1.0)
-    assert _figures(changed, words, 10.0) == pytest.approx(_figures(case, words, 10.0), rel=1e-12)
+    assert changed is not None
+    assert judged(changed, words, 10.0) == pytest.approx(judged(case, words, 10.0), rel=1e-12)
 
 
 @pytest.mark.parametrize("quantization", [None, "fp8", "awq", "Q4_K_M"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,3 +117,37 @@ def test_what_does_not_fit_is_not_started(capsys: pytest.CaptureFixture[str]):
     text = capsys.readouterr().out
     assert text.startswith("# It does not fit")
     assert "vllm serve" not in text
+
+
+PLAN = ["plan", "-m", "llama-3.1-8b", "--rate", "60", "--tpot", "40ms", "-g", "l40s", "--no-simulate"]
+
+
+@pytest.mark.parametrize("what", ["vllm", "sglang", "k8s", "bench"])
+def test_a_plan_hands_over_its_pick(what: str, capsys: pytest.CaptureFixture[str]):
+    assert run([*PLAN, "--emit", what]) == 0
+    text = capsys.readouterr().out
+    assert "replicas of it serve the peak" in text.splitlines()[0]
+    plain = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+    assert list(yaml.safe_load_all(text)) if what == "k8s" else shlex.split(plain)
+    assert run([*PLAN, "--emit", what, "--format", "json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert told["replicas"] > 1
+    assert ("manifest" in told) == (what == "k8s")
+
+
+def test_every_workload_of_a_plan_file_has_a_manifest_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = tmp_path / "plan.yaml"
+    workloads = "{chat: {model: llama-3.1-8b, request_rate: 2}, digest: {model: llama-3.1-8b, request_rate: 1}}"
+    path.write_text(
+        f"workloads: {workloads}\ncandidates: {{hardware: [l40s]}}\noutputs: {{simulate: false}}\n", encoding="utf-8"
+    )
+    assert run(["plan", str(path), "--emit", "k8s"]) == 0
+    documents = list(yaml.safe_load_all(capsys.readouterr().out))
+    assert [each["metadata"]["name"] for each in documents if each["kind"] == "Deployment"] == ["chat", "digest"]
+
+
+def test_a_plan_without_a_pick_starts_nothing(capsys: pytest.CaptureFixture[str]):
+    assert run([*PLAN, "--tpot", "1us", "--emit", "vllm"]) == 1
+    text = capsys.readouterr().out
+    assert "Nothing meets the targets" in text
+    assert all(line.startswith("#") for line in text.splitlines())

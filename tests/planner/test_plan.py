@@ -62,12 +62,63 @@ def test_brute_force_finds_the_same_deployment() -> None:
     assert best.capacity == pytest.approx(cheapest[chosen], rel=0.06)
 
 
+@pytest.mark.parametrize(
+    "words", [{"output_tokens": 1}, {"max_num_seqs": 1, "output_tokens": 20}, {"batching": "static"}], ids=str
+)
+def test_requests_in_turns_are_planned_too(words: dict[str, Any]) -> None:
+    """What a replica bears, against rates tried one after another."""
+    found = plan(request_rate=1, targets={"ttft": "3 s"}, hardware=["l40s"], formats="auto", most_devices=1, **words).best
+    assert found is not None
+    low, high = 0.001, 200.0
+    for _ in range(40):
+        middle = math.sqrt(low * high)
+        asked = llmsizer.estimate("llama-3.1-8b", "l40s", request_rate=middle, **words)
+        assert asked.latency is not None
+        assert asked.speed is not None
+        meets = asked.latency.ttft_p95_seconds <= 3.0 and asked.speed.waiting == 0
+        low, high = (middle, high) if meets else (low, middle)
+    assert found.capacity == pytest.approx(low, rel=0.06)
+
+
+def test_a_token_alone_has_no_time_per_further_token() -> None:
+    found = plan(output_tokens=1, targets={"ttft": "500 ms", "tpot": "1 us"})
+    assert found.best is not None
+    assert [margin.target.metric for margin in found.best.margins] == ["ttft"]
+    assert "does not apply" in found.notes[0]
+    assert plan(output_tokens=2, targets={"ttft": "500 ms", "tpot": "1 us"}).best is None
+
+
 def test_the_cost_is_the_rate_card() -> None:
     pick = plan(hardware=["l40s"], price="8 USD/h x 8", most_devices=4, request_rate=100).best
     assert pick is not None
     instances = math.ceil(pick.replicas / (8 // pick.estimate.case.parallel.devices))
     assert pick.usd_per_hour == pytest.approx(8.0 * instances)
     assert pick.cost.to_dict()["usd_per_request"] == pytest.approx(8.0 * instances / 3600 / 100)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [{"extras": "monitoring,storage"}, {"markets": "spot"}, {"extras": {"monitoring": "900 USD/month"}, "markets": "spot"}, {}],
+    ids=str,
+)
+def test_candidates_are_ranked_by_all_that_differs_between_them(words: dict[str, Any]) -> None:
+    """Storage of weights, monitoring of instances and interruptions count in the ranking as in a pick's own cost."""
+    found = plan(hardware="any", vendors="NVIDIA", request_rate=30, **words)
+    ranked = {row["hardware"]: row["usd_per_hour"] for row in found.alternatives}
+    for pick in found.picks:
+        if pick.devices == next(row["devices"] for row in found.alternatives if row["hardware"] == pick.words.hardware):
+            assert ranked[pick.words.hardware] == pytest.approx(pick.usd_per_hour, rel=1e-6)
+    costs = [pick.usd_per_hour for pick in found.picks]
+    assert costs == sorted(costs)
+
+
+def test_monitoring_by_the_instance_favours_large_instances() -> None:
+    dear = plan(extras={"monitoring": "20 USD/h"}, request_rate=60, hardware=["h100"], most_devices=1).best
+    usual = plan(request_rate=60, hardware=["h100"], most_devices=1).best
+    assert dear is not None
+    assert usual is not None
+    instances = [next(item for item in pick.cost.items if item.unit == "instances").quantity for pick in (dear, usual)]
+    assert instances[0] <= instances[1]
 
 
 def test_a_pick_bears_its_share_within_the_targets() -> None:
@@ -223,17 +274,19 @@ def test_growth_is_what_the_replicas_leave() -> None:
 
 def test_what_moves_a_pick_points_the_right_way() -> None:
     effects = {effect.input: effect for effect in plan(request_rate=20, hardware=["l40s"]).sensitivity}
-    for name in ("memory bandwidth", "peak FLOP/s", "limit of TPOT P95"):
-        effect = effects[name]
-        assert effect.lower is None or effect.lower <= 1e-3
-        assert effect.higher is not None
-        assert effect.higher >= -1e-3
-    for name in ("tokens of a prompt", "tokens of an answer"):
-        effect = effects[name]
-        assert effect.lower is not None
-        assert effect.lower >= -1e-3
-        assert effect.higher is None or effect.higher <= 1e-3
-    assert max(effect.size for effect in effects.values()) > 0.02
+
+    def moved(name: str) -> tuple[float, float]:
+        sides = (effects[name].lower, effects[name].higher)
+        return tuple(side["requests_per_second"] or 0.0 for side in sides)  # type: ignore[return-value]
+
+    for name in ("memory bandwidth", "peak compute", "limit of TPOT P95"):
+        assert moved(name)[0] <= 1.001
+        assert moved(name)[1] >= 0.999
+    for name in ("prompt length", "answer length", "weight bytes", "host and engine time"):
+        assert moved(name)[0] >= 0.999
+        assert moved(name)[1] <= 1.001
+    assert max(effect.largest for effect in effects.values()) > 0.02
+    assert not {"load", "link bandwidth", "price"} & set(effects)
 
 
 def test_seventy_billion_in_production() -> None:

@@ -104,3 +104,14 @@ def test_the_example_answers(top: Path) -> None:
     found = told("plan", str(top / "examples" / "plan.yaml"), "-f", "csv")
     assert found.code == 0
     assert found.out.count("\n") > 10
+
+
+def test_several_models_are_summed(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    workloads = "{chat: {model: llama-3.1-8b, request_rate: 2}, code: {model: qwen3-32b, request_rate: 1}}"
+    text = f"workloads: {workloads}\ncandidates: {{hardware: [l40s, h100]}}\noutputs: {{simulate: false, picks: 1}}\n"
+    path.write_text(text, encoding="utf-8")
+    plans = json.loads(told("plan", str(path), "-f", "json").out)
+    cost = sum(plan["picks"][0]["usd_per_hour"] for plan in plans["plans"])
+    assert plans["scenarios"] == [{"scenario": "", "usd_per_hour": pytest.approx(cost)}]
+    assert f"all 2 workloads: {cost:,.2f} USD/h" in told("plan", str(path)).out.splitlines()[-1]

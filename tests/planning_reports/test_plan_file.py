@@ -21,6 +21,7 @@ from llmsizer.planner.plan_schema import PlanSchema, plan_json_schema
 from llmsizer.planner.question import PlanQuestion
 from llmsizer.planner.scenarios import PLACES, laid_over
 from llmsizer.planner.starter import starter_text
+from llmsizer.question.classes import mix_of
 
 BASE = """workloads:
   chat:
@@ -251,3 +252,48 @@ def test_every_field_of_the_schema_is_described() -> None:
         for name, field in section["properties"].items():
             assert field.get("description") or "$ref" in json.dumps(field), name
     assert set(PlanSchema.model_fields) == set(plan_json_schema()["properties"])
+
+
+CLASSES = """workloads:
+  desk:
+    model: llama-3.1-8b
+    request_rate: 8
+    classes:
+      chat: {share: 0.7, input_tokens: 800..1000, output_tokens: 200}
+      docs: {share: 0.3, input_tokens: 4000, output_tokens: 100, prefix: 3000, groups: 20}
+"""
+
+
+def test_classes_share_a_deployment(catalog: llmsizer.Catalog) -> None:
+    question = only(CLASSES, catalog)
+    assert question.words.workload == mix_of(
+        ["chat:share=0.7,isl=800..1000,osl=200", "docs:share=0.3,isl=4000,osl=100,prefix=3000,groups=20"]
+    )
+    answer = llmsizer.plan("llama-3.1-8b", request_rate=8, workload=question.words.workload, hardware="l40s", confirm=False)
+    work = answer.best.estimate.case.workload  # type: ignore[union-attr]
+    assert work.input_tokens == pytest.approx(0.7 * 900 + 0.3 * 4000)
+    assert work.output_tokens == pytest.approx(170)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("prefix: 3000, ", "", 7, "groups needs prefix"),
+        ("share: 0.7", "shere: 0.7", 6, "share"),
+        ("input_tokens: 4000", "input_tokens: 9..x", 7, "input-tokens"),
+        ("input_tokens: 4000", "input_tokens: ../../etc/passwd.csv", 7, "folder"),
+        ("request_rate: 8", "request_rate: 8\n    input_tokens: 5", 2, "input_tokens"),
+    ],
+)
+def test_mistakes_in_classes_are_told_with_their_line(
+    old: str, new: str, line: int, said: str, catalog: llmsizer.Catalog
+) -> None:
+    with pytest.raises(LlmsizerError) as error:
+        read(CLASSES.replace(old, new), catalog).answer(catalog)
+    assert said in str(error.value)
+    assert f"plan.yaml:{line}: " in str(error.value)
+
+
+def test_a_plan_holds_no_targets_of_single_classes() -> None:
+    with pytest.raises(LlmsizerError, match="all requests together"):
+        llmsizer.plan("llama-3.1-8b", request_rate=1, workload=mix_of(["chat:ttft=500ms"]))

@@ -92,6 +92,37 @@ def test_one_request_alone_is_the_unloaded_estimate(prompt: int, answer: int) ->
         assert result.tpot.mean == pytest.approx(plain(latency.tpot_seconds), rel=1e-6)
 
 
+TURNS = [{"output_tokens": 1}, {"output_tokens": 1, "input_tokens": 20000}, {"max_num_seqs": 1, "output_tokens": 32}]
+TURNS += [{"max_num_seqs": 1, "output_tokens": "10..60"}]
+
+
+@pytest.mark.parametrize("words", TURNS, ids=str)
+@pytest.mark.parametrize("load", [0.2, 0.6])
+def test_requests_served_in_turns(words: dict[str, Any], load: float) -> None:
+    """One-token answers and engines with one place: nothing ever decodes beside anything."""
+    most = llmsizer.estimate("llama-3.1-8b", "h100", request_rate=1e4, **words).throughput
+    assert most is not None
+    rate = load * most.requests_per_second
+    latency = llmsizer.estimate("llama-3.1-8b", "h100", request_rate=rate, **words).latency
+    steady = llmsizer.simulate("llama-3.1-8b", "h100", request_rate=rate, num_prompts=3000, **words).steady()
+    assert latency is not None
+    assert steady is not None
+    assert steady.ttft is not None
+    assert latency.ttft_seconds == pytest.approx(steady.ttft.mean, rel=0.12)
+    assert latency.ttft_p95_seconds == pytest.approx(steady.ttft.p95, rel=0.25)
+
+
+@pytest.mark.parametrize("words", TURNS, ids=str)
+def test_turns_are_derived_and_swept_alike(words: dict[str, Any]) -> None:
+    for load in ({"request_rate": 0.1}, {"request_rate": 1e4}, {"concurrency": 12}):
+        estimate = llmsizer.estimate("llama-3.1-8b", "h100", **words, **load)
+        number = float(plain(estimate.latency.ttft_p95_seconds))
+        assert estimate.value("latency.ttft_p95_seconds").number == pytest.approx(number, rel=1e-9)
+        name, value = next(iter(load.items()))
+        swept = llmsizer.sweep("llama-3.1-8b", "h100", **words, **{name: [value, 2 * value]})
+        assert swept["latency.ttft_p95_seconds"][0] == pytest.approx(number, rel=1e-6)
+
+
 @pytest.mark.parametrize("batching", POLICIES)
 def test_derivations_come_to_the_same_numbers(batching: str) -> None:
     for load in ({"concurrency": 8}, {"request_rate": 2.0}, {"concurrency": 8, "output_tokens": "100..300"}):

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from llmsizer.catalog.catalog import Catalog
+from llmsizer.cli.emit import Emit, print_emitted_plans
 from llmsizer.cli.options import QUESTION, CatalogPaths, Format, catalog_of, option, with_words
 from llmsizer.cli.output import checked_format, print_tables, width
 from llmsizer.cli.progress import Progress
@@ -24,9 +25,11 @@ from llmsizer.report.plan import (
     left_out,
     picks_table,
     plan_heading,
+    pools_table,
     rejected_table,
     rows_table,
     sensitivity_table,
+    total_lines,
 )
 from llmsizer.report.tables import Table
 
@@ -35,6 +38,12 @@ EXAMPLES = """Examples:
   llmsizer plan -m llama-3.1-8b --rate 5 --ttft 500ms --tpot 40ms
 
   llmsizer plan -m llama-3.1-70b --rate 10 --targets interactive --gpus h100,h200,l40s --formats auto,fp8,awq
+
+  llmsizer plan -m llama-3.1-8b --rate 5 --targets interactive --emit k8s
+
+  llmsizer plan -m llama-3.1-70b --rate 5 --by ttft --budget "20 USD/h"
+
+  llmsizer plan -m llama-3.1-70b --tpot 40ms --by throughput -g h100 --quota 8
 
   llmsizer plan examples/plan.yaml -o report.html
 
@@ -60,12 +69,14 @@ CHOICES: dict[str, tuple[Any, Any, Any]] = {
     "markets": (Text, None, option("--markets", text="on-demand (default), spot, reserved.", metavar="NAMES")),
     "most_devices": (Text, None, option("--max-gpus", text="Most devices of a replica (16).", metavar="NUMBER")),
     "most_devices_in_all": (Text, None, option("--quota", text="Most devices in all.", metavar="NUMBER")),
-    "most_usd_per_hour": (Text, None, option("--max-price", text="Budget, e.g. '50 USD/h'.", metavar="PRICE")),
+    "most_usd_per_hour": (Text, None, option("--budget", "--max-price", text="Most money per time, e.g. '50 USD/h'.", metavar="PRICE")),
     "most_watts": (Text, None, option("--max-power", text="Board power in all, e.g. '10 kW'.", metavar="POWER")),
     "headroom": (Text, None, option("--headroom", text="Share of the capacity kept free.", metavar="SHARE")),
     "spare": (Text, None, option("--spare", text="Replicas beyond the need (1: N+1).", metavar="NUMBER")),
     "growth": (Text, None, option("--growth", text="Demand to come, as a multiple (3).", metavar="NUMBER")),
+    "by": (Text, None, option("--by", text="What the best is: cost (default), ttft, tpot, e2e, throughput or devices. All but cost and devices use what the limits allow.", metavar="FIGURE")),
     "picks": (Text, None, option("--picks", text="How many to ask again and simulate (5).", metavar="NUMBER")),
+    "disaggregated": (bool, False, option("--disaggregated", text="Also try separate pools for prefill and decode.")),
     "confirm": (bool | None, None, option("--simulate/--no-simulate", text="Confirm the picks by simulation (default).")),
 }  # fmt: skip
 WORDS = {
@@ -89,6 +100,7 @@ def command(
     everything: Annotated[
         bool, typer.Option("--all", help="Print every candidate and every device that is not chosen.")
     ] = False,
+    emit: Emit = None,
     init: Annotated[bool, typer.Option("--init", help="Write a commented plan file (to FILE, or print it).")] = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of plan files, for editors.")] = False,
     format_: Format = "table",
@@ -102,7 +114,9 @@ def command(
     with Progress() as progress:
         planning = answered(file, words, nouns, progress)
     write_reports(planning, paths, plots)
-    if not paths or form != "table":
+    if emit is not None:
+        print_emitted_plans(planning, emit, form)
+    elif not paths or form != "table":
         print_planning(planning, form, everything)
     if not planning.meets_targets:
         raise SystemExit(1)
@@ -191,6 +205,8 @@ def print_planning(planning: Planning, form: str, everything: bool) -> None:
         if answer.name:
             print(f"== {answer.name} ==")
         print_plan(answer.plan, everything)
+    for line in total_lines(planning):
+        print(f"\n{line}")
 
 
 def print_plan(plan: Plan, everything: bool = False) -> None:
@@ -208,7 +224,7 @@ def short_tables(plan: Plan) -> list[Table]:
     picked = {pick.estimate.case.accelerator.id for pick in plan.picks}
     others = [row for row in plan.alternatives if row["hardware"] not in picked]
     return [
-        picks_table(plan), rows_table("Other devices that would do", others),
+        picks_table(plan), pools_table(plan), rows_table("Other devices that would do", others),
         sensitivity_table(plan, MOST_EFFECTS), rejected_table(plan, MOST_REJECTED),
     ]  # fmt: skip
 
@@ -216,7 +232,7 @@ def short_tables(plan: Plan) -> list[Table]:
 def every_table(plan: Plan) -> list[Table]:
     """All that was found."""
     return [
-        picks_table(plan), rows_table("Best of each device", plan.alternatives, None),
+        picks_table(plan), pools_table(plan), rows_table("Best of each device", plan.alternatives, None),
         rows_table("Not beaten in cost, latency and throughput at once", plan.front, None),
         sensitivity_table(plan), rejected_table(plan),
     ]  # fmt: skip

@@ -138,6 +138,16 @@ def batch_wait_seconds(rate: PerSecond, service: Seconds, window: Seconds, gathe
     return (gathering + rate * (square + deviation * deviation * later) / 2) / (1 + rate * gathering)
 
 
+@formula(reference="one request at a time: its queue (M/G/1) is all of its wait, nobody waits to go along")
+def wait_in_company(wait: Seconds, most: Count) -> Seconds:
+    """Wait for a batch to start, which takes ``most`` requests.
+
+    >>> wait_in_company(0.5, 1.0), wait_in_company(0.5, 8.0)
+    (0.0, 0.5)
+    """
+    return where(most > 1.0, wait, 0 * wait)
+
+
 @formula(reference="who waits does so for an even part of a service: E[W²] / E[W] = 2/3 · E[S³] / E[S²]")
 def batch_wait_deviation(wait: Seconds, service: Seconds, deviation: Seconds) -> Seconds:
     """Standard deviation of the wait for a batch to start.

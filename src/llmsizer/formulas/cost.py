@@ -40,6 +40,17 @@ def instances_needed(devices: Count, replicas: Count, accelerators: Count) -> Co
     )
 
 
+@formula(reference="the most replicas whose instances are not more than so many: whole replicas in whole instances")
+def replicas_held(devices: Count, instances: Count, accelerators: Count) -> Count:
+    """Replicas of ``devices`` devices each that so many instances hold.
+
+    >>> replicas_held(2, 2.0, 8), replicas_held(16, 7.0, 8)
+    (8.0, 3.0)
+    """
+    each = maximum(floor(accelerators / devices), 1)
+    return where(devices <= accelerators, instances * each, floor(instances / ceil(devices / accelerators)))
+
+
 @formula(reference="definition")
 def idle_accelerators(instances: Count, accelerators: Count, devices: Count, replicas: Count) -> Count:
     """Devices that are paid for and hold no replica.

@@ -14,11 +14,11 @@ from llmsizer.sizing.estimate import Estimate
 KUBERNETES, BENCHMARK = "k8s", "bench"
 
 
-def emitted(estimate: Estimate, what: str, replicas: int = 1) -> Launch | str:
-    """The launch command of an engine (``vllm``, ``sglang@0.5.5`` …), the manifest ``k8s`` of so many replicas, or
-    the benchmark ``bench`` of one. Raises UnknownName with the nearest."""
+def emitted(estimate: Estimate, what: str, replicas: int = 1, name: str = "") -> Launch | str:
+    """The launch command of an engine (``vllm``, ``sglang@0.5.5`` …), the manifest ``k8s`` of so many replicas under a
+    ``name`` (the model's where none is given), or the benchmark ``bench`` of one. Raises UnknownName with the nearest."""
     if what == KUBERNETES:
-        return manifest(estimate, replicas)
+        return manifest(estimate, replicas, name)
     if what == BENCHMARK:
         return benchmark_command(estimate)
     known = engine_names()

@@ -20,8 +20,8 @@ MACHINE_DEVICES = 8
 STARTUP_SECONDS, PROBE_SECONDS = 3600, 10
 
 
-def manifest(estimate: Estimate, replicas: int = 1) -> str:
-    """The manifest as YAML, with what it leaves to its reader as comments.
+def manifest(estimate: Estimate, replicas: int = 1, name: str = "") -> str:
+    """The manifest as YAML, with what it leaves to its reader as comments; ``name``: of what it makes, else the model's.
 
     Raises UnsupportedCombination for devices that Kubernetes has no recorded name for, and as
     ``launch_command`` does.
@@ -29,7 +29,7 @@ def manifest(estimate: Estimate, replicas: int = 1) -> str:
     case, target = estimate.case, target_of(estimate.case, None)
     port = int(target.flags.entry["port"])
     launch = launch_command(estimate, port=port)
-    name = _name(case)
+    name = _name(name or case.model.id)
     documents: list[dict[str, Any]] = []
     config = f"{name}-config" if launch.file else None
     if launch.file:
@@ -45,8 +45,8 @@ def manifest(estimate: Estimate, replicas: int = 1) -> str:
     return "\n".join([*notes, "---\n".join(yaml_text(each) for each in documents).rstrip("\n")])
 
 
-def _name(case: Case) -> str:
-    title = case.model.id.rsplit("/", 1)[-1].lower()
+def _name(given: str) -> str:
+    title = given.rsplit("/", 1)[-1].lower()
     return re.sub(r"[^a-z0-9]+", "-", title).strip("-")[:50].strip("-") or "model"
 
 

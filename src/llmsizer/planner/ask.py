@@ -22,7 +22,19 @@ CHOSEN = (
     "ignore_memory", "offload",
 )  # fmt: skip
 PLAIN_WORDS = tuple(each.name for each in fields(Words) if each.name not in CHOSEN)
-QUESTION_WORDS = ("targets", "request_rate", "concurrency", "demand", "headroom", "spare", "growth", "picks", "confirm")
+QUESTION_WORDS = (
+    "targets",
+    "request_rate",
+    "concurrency",
+    "demand",
+    "headroom",
+    "spare",
+    "growth",
+    "picks",
+    "confirm",
+    "by",
+    "disaggregated",
+)
 CHOICE_WORDS = tuple(each.name for each in fields(Choices))
 
 
@@ -37,13 +49,25 @@ def question_of(given: Mapping[str, Any]) -> PlanQuestion:
     plain = {name: told[name] for name in PLAIN_WORDS if name in told}
     if "model" not in plain:
         raise InvalidQuestion("a plan needs a model", "for example: -m llama-3.1-8b")
+    _check_classes(plain.get("workload"))
     return PlanQuestion(
         words=Words(hardware="", **plain), targets=targets_of(told.get("targets")), choices=_choices(told),
         request_rate=_rate(told.get("request_rate")), concurrency=_count("concurrency", told),
         demand=None if "demand" not in told else demand_of(told["demand"]), headroom=_share("headroom", told),
         spare=_count("spare", told, least=0) or 0, growth=_growth(told.get("growth", 3.0)),
         picks=_count("picks", told) or PICKS, confirm=bool(told.get("confirm", True)),
+        by=str(told.get("by", "cost")), disaggregated=bool(told.get("disaggregated", False)),
     )  # fmt: skip
+
+
+def _check_classes(workload: Any) -> None:
+    """A plan holds its targets against all requests together."""
+    for kind in getattr(workload, "classes", ()):
+        if kind.targets is not None:
+            raise InvalidQuestion(
+                f"class '{kind.name}': a plan's targets hold for all requests together",
+                "give them to the plan (--ttft 500ms), or each class a workload of its own in a plan file",
+            )
 
 
 def _rate(given: Any) -> float | None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmsizer.core.quantities import human
-from llmsizer.planner.question import Choices, PlanQuestion
+from llmsizer.planner.aims import HOUR, borne_in_all, figures
+from llmsizer.planner.question import Choices, PlanQuestion, headroom_of
 from llmsizer.planner.search import Candidates
 
 if TYPE_CHECKING:
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 
 # What the front weighs against each other, and which sign makes smaller better.
 FRONT = (("usd_per_second", 1), ("ttft_seconds", 1), ("tpot_seconds", 1), ("output_tokens_per_second_per_gpu", -1))
-HOUR = 3600.0
-# Candidates of a device that are sized again before one of them is picked, and how near their cost must be.
+# Candidates of a device that are sized again before one of them is picked, and how near their figures must be.
 SHORTLIST, NEAR = 4, 1.5
 
 
@@ -71,16 +71,23 @@ def _watts(found: Candidates) -> Array:
     return watts
 
 
-def ranked(found: Candidates, rows: Array) -> Array:
-    """Rows by cost; among equals the checkpoint's own format first, then the one with more to spare."""
+def ranked(found: Candidates, rows: Array, question: PlanQuestion) -> Array:
+    """Rows by what the question aims at; among equals the checkpoint's own format first, then the one with more to
+    spare."""
     import numpy as np
 
     columns = found.columns
     chosen = np.flatnonzero(rows)
+    keys = [each[chosen] for each in _figures(found, question)]
     quantized = np.array([found.structures[int(place)].quantization is not None for place in columns["structure"][chosen]])
     room = columns["capacity"][chosen] / columns["rate"][chosen]
-    order = np.lexsort((-room, quantized, np.round(columns["usd_per_second"][chosen] * HOUR, 4)))
+    order = np.lexsort((-room, quantized, *reversed(keys)))
     return chosen[order]
+
+
+def _figures(found: Candidates, question: PlanQuestion) -> list[Array]:
+    bears = borne_in_all(found.columns, headroom_of(question, found.catalog), question.spare)
+    return figures(question.by, found.columns, found.devices, bears)
 
 
 def best_of_each_device(found: Candidates, order: Array) -> list[int]:
@@ -91,19 +98,15 @@ def best_of_each_device(found: Candidates, order: Array) -> list[int]:
     return list(first.values())
 
 
-def shortlists(found: Candidates, order: Array) -> list[list[int]]:
-    """The first rows of every device, in order: those whose cost is so near the first one's that a finer look
-    may turn them round."""
+def shortlists(found: Candidates, order: Array, question: PlanQuestion) -> list[list[int]]:
+    """The first rows of every device, in order: those so near the first one that a finer look may turn them round."""
     near: dict[int, list[int]] = {}
+    figure = _figures(found, question)[0]
     for row in order.tolist():
         rows = near.setdefault(int(found.columns["device"][row]), [])
-        if not rows or (len(rows) < SHORTLIST and _cost_of(found, row) <= NEAR * _cost_of(found, rows[0])):
+        if not rows or (len(rows) < SHORTLIST and figure[row] <= NEAR * figure[rows[0]]):
             rows.append(row)
     return list(near.values())
-
-
-def _cost_of(found: Candidates, row: int) -> float:
-    return float(found.columns["usd_per_second"][row])
 
 
 def front(found: Candidates, rows: Array) -> list[int]:

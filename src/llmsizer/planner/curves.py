@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmsizer.core.explain import plain
 from llmsizer.formulas.demand import replicas_needed, with_spare
-from llmsizer.planner.fleets import fleets_of
-from llmsizer.planner.highest import FINE
-from llmsizer.planner.picks import Pick, headroom_of
+from llmsizer.planner.highest import rising
+from llmsizer.planner.picks import Pick
 from llmsizer.planner.plan import Plan
-from llmsizer.planner.screen import loads
+from llmsizer.planner.question import headroom_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,16 +41,12 @@ class PriceCurve:
     usd_per_hour: Array
 
 
-def load_curve(pick: Pick, plan: Plan, figures: Sequence[str]) -> LoadCurve:
+def load_curve(pick: Pick, figures: Sequence[str]) -> LoadCurve:
     """The times of a pick as its load rises."""
     import numpy as np
 
-    catalog = plan.candidates.catalog
-    words = replace(pick.words, request_rate=None)
-    fleet = fleets_of(words, [pick.estimate.case.accelerator], catalog)[0][0]
-    held = fleet.held(words, catalog, np.array([0]))
-    assert held is not None, "a pick fits"
-    found = loads(held.case, held.most, FINE)
+    found = rising(pick.estimate.case)
+    assert found is not None, "a pick fits"
     last = int(np.argmin(found.holds[0])) if not found.holds[0].all() else found.rate.shape[1]
     return LoadCurve(found.rate[0, :last] * pick.replicas, {name: found.figures[name][0, :last] for name in figures})
 

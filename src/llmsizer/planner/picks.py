@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llmsizer.catalog.catalog import Catalog
-from llmsizer.catalog.prices import assumption
 from llmsizer.core.explain import plain
 from llmsizer.cost.ask import cost_case
 from llmsizer.cost.demand import Scaling, case_over_demand, scale_up_lag
 from llmsizer.cost.estimate import CostEstimate, cost_estimate
 from llmsizer.formulas.demand import replicas_needed, with_spare
+from llmsizer.planner.aims import AIMS, HOUR
 from llmsizer.planner.highest import highest_rate
-from llmsizer.planner.question import PlanQuestion
+from llmsizer.planner.question import PlanQuestion, headroom_of
 from llmsizer.planner.search import Candidates
+from llmsizer.planner.sizes import Sizes
 from llmsizer.planner.targets import Target
 from llmsizer.question.ask import ask
+from llmsizer.question.resolve import resolve
 from llmsizer.question.words import Words
 from llmsizer.schema.price import OwnedHardware, Rental
 from llmsizer.simulation.asked import Asked, simulate_question
@@ -26,6 +28,8 @@ from llmsizer.sizing.estimate import Estimate
 SIMULATED_REQUESTS = 600
 # Replicas that are added where the simulation misses a target that the closed form meets.
 MOST_CORRECTIONS = 3
+# Share of the load that is taken off instead, where the demand is what a deployment bears.
+EASE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,8 @@ class Margin:
 class Pick:
     """A deployment that meets the targets: ``replicas`` of ``estimate`` at its share of the peak.
 
-    ``capacity``: requests a second that one replica bears within the targets. ``cost`` is of the whole
+    ``capacity``: requests a second that one replica bears within the targets; ``borne``: that all bear, the spare
+    ones and the headroom kept free. ``cost`` is of the whole
     deployment over the demand. ``growth``: the multiple of the peak it still bears with its headroom;
     ``grown`` the replicas and USD an hour at the growth asked for; ``one_less`` the times at the peak with
     one replica lost (None: it does not bear them, or there is only one).
@@ -70,6 +75,7 @@ class Pick:
     offer: Rental | OwnedHardware
     replicas: int
     capacity: float
+    borne: float
     cost: CostEstimate
     margins: tuple[Margin, ...]
     growth: float
@@ -85,7 +91,7 @@ class Pick:
     @property
     def usd_per_hour(self) -> float:
         """What the deployment costs an hour, on average over its demand."""
-        return float(plain(self.cost.usd_per_second)) * 3600.0
+        return float(plain(self.cost.usd_per_second)) * HOUR
 
     @property
     def is_confirmed(self) -> bool:
@@ -98,6 +104,7 @@ class Pick:
             "hardware": self.estimate.case.accelerator.id, "offer": offer_name(self.offer), "replicas": self.replicas,
             "devices": self.devices, "devices_per_replica": self.estimate.case.parallel.devices,
             "usd_per_hour": self.usd_per_hour, "capacity_requests_per_second": self.capacity,
+            "borne_requests_per_second": self.borne,
             "confirmed": self.is_confirmed, "margins": [margin.to_dict() for margin in self.margins],
             "growth": self.growth, "grown": dict(self.grown),
             "one_less": dict(self.one_less) if self.one_less is not None else None,
@@ -112,60 +119,96 @@ def offer_name(offer: Rental | OwnedHardware) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sized:
-    """A candidate's replicas and price by what one replica bears on a grid finer than the search's."""
+    """A candidate's replicas and price by what one replica bears on a grid finer than the search's; ``rate``: requests
+    a second that come to one replica. ``note``: how it was corrected."""
 
     row: int
     capacity: float
     replicas: int
+    rate: float
     offer: Rental | OwnedHardware
     usd_per_second: float
+    note: str = ""
 
 
 def sized(row: int, found: Candidates, question: PlanQuestion) -> Sized:
     """A candidate, sized again."""
     import numpy as np
 
-    columns = found.columns
-    finely = highest_rate(found.words(row), found.device(row), question.targets, found.catalog)
+    columns, headroom = found.columns, headroom_of(question, found.catalog)
+    finely = highest_rate(resolve(found.words(row), found.catalog).case, question.targets)
     capacity = float(columns["capacity"][row]) if finely is None else finely
-    replicas = int(columns["replicas"][row])
-    if question.concurrency is None:
-        needed = replicas_needed(question.peak, capacity, headroom_of(question, found.catalog), 1)
-        replicas = int(plain(with_spare(needed, question.spare)))
+    replicas, rate = int(columns["replicas"][row]), float(columns["rate"][row])
+    if not question.has_demand:
+        rate = capacity * (1 - headroom) * (replicas - question.spare) / replicas
+    elif question.concurrency is None:
+        needed = int(plain(with_spare(replicas_needed(question.peak, capacity, headroom, 1), question.spare)))
+        replicas = max(needed, replicas) if AIMS[question.by].spends else needed
+        rate = question.peak / replicas
     device = columns["device"][row : row + 1].astype(int)
     cost, offer = found.prices.cheapest(device, int(columns["devices"][row]), np.array([float(replicas)]))
-    return Sized(row, capacity, replicas, found.prices.offers[int(device[0])][int(offer[0])], float(cost[0]))
+    return Sized(
+        row,
+        capacity,
+        replicas,
+        rate,
+        found.prices.offers[int(device[0])][int(offer[0])],
+        float(cost[0]) + float(columns["storage"][row]),
+    )
 
 
-def cheapest_of(rows: Sequence[int], found: Candidates, question: PlanQuestion) -> Sized:
-    """Of some candidates the cheapest once they are sized again; among equals the first."""
-    return min((sized(row, found, question) for row in rows), key=lambda each: round(each.usd_per_second * 3600.0, 4))
+def best_of(rows: Sequence[int], found: Candidates, question: PlanQuestion) -> Sized:
+    """Of some candidates the one that the question aims at once they are sized again; among equals the first."""
+    if AIMS[question.by].time:
+        return sized(rows[0], found, question)
+    each_devices = found.columns["devices"]
+    figure: dict[str, Callable[[Sized], float]] = {
+        "cost": lambda each: round(each.usd_per_second * HOUR, 4),
+        "throughput": lambda each: -each.capacity * (each.replicas - question.spare),
+        "devices": lambda each: each.replicas * float(each_devices[each.row]),
+    }
+    return min((sized(row, found, question) for row in rows), key=figure[question.by])
 
 
 def pick_of(chosen: Sized, found: Candidates, question: PlanQuestion, confirm: bool) -> Pick:
-    """A candidate, asked as a question of its own; with ``confirm`` its replicas are raised until the
-    simulation keeps the targets too, a few at the most."""
+    """A candidate, asked as a question of its own; with ``confirm`` it is eased until the simulation keeps the targets
+    too, a few times at the most."""
     made = _made(chosen, found, question, confirm)
-    for added in range(1, MOST_CORRECTIONS + 1):
-        if not confirm or made.is_confirmed:
+    most = Sizes(question, found.prices, found.devices, headroom_of(question, found.catalog)).most(
+        found.columns["device"][chosen.row : chosen.row + 1].astype(int), int(found.columns["devices"][chosen.row])
+    )
+    for step in range(1, MOST_CORRECTIONS + 1):
+        more = chosen.replicas + step
+        if not confirm or made.is_confirmed or (question.has_demand and more > float(most[0])):
             break
-        made = _made(replace(chosen, replicas=chosen.replicas + added), found, question, confirm, added)
+        made = _made(_eased(chosen, step, question), found, question, confirm)
     return made
 
 
-def _made(chosen: Sized, found: Candidates, question: PlanQuestion, confirm: bool, added: int = 0) -> Pick:
-    row, replicas, capacity, offer, catalog = chosen.row, chosen.replicas, chosen.capacity, chosen.offer, found.catalog
-    rate = float(found.columns["rate"][row]) * float(found.columns["replicas"][row]) / replicas
-    words = replace(found.words(row), request_rate=rate)
+def _eased(chosen: Sized, step: int, question: PlanQuestion) -> Sized:
+    """The candidate with more replicas for the same demand; without a demand, with less load."""
+    if question.has_demand:
+        replicas = chosen.replicas + step
+        note = f"{step} replicas more than in closed form: with fewer the simulation misses a target"
+        return replace(chosen, replicas=replicas, rate=chosen.rate * chosen.replicas / replicas, note=note)
+    part = 1 - EASE * step
+    note = f"{1 - part:.0%} less load than in closed form: with more the simulation misses a target"
+    return replace(chosen, rate=chosen.rate * part, note=note)
+
+
+def _made(chosen: Sized, found: Candidates, question: PlanQuestion, confirm: bool) -> Pick:
+    replicas, capacity, rate, offer, catalog = chosen.replicas, chosen.capacity, chosen.rate, chosen.offer, found.catalog
+    words = replace(found.words(chosen.row), request_rate=rate)
     estimate = ask(words, catalog)
     simulated = _simulated(words, question, catalog, estimate) if confirm else {}
     margins = tuple(Margin(target, _figure(estimate, target), simulated.get(target.figure)) for target in question.targets)
-    more = f"{added} replicas more than in closed form: with fewer the simulation misses a target"
+    kept = capacity * (replicas - question.spare) * (1 - headroom_of(question, catalog))
     return Pick(
         words=words, estimate=estimate, offer=offer, replicas=replicas, capacity=capacity,
-        cost=_cost(question, catalog, estimate, offer, replicas, capacity), margins=margins,
+        borne=kept if question.has_demand else rate * replicas,
+        cost=cost_of(question, catalog, estimate, offer, replicas, capacity), margins=margins,
         growth=_growth(found, question, replicas, capacity, rate), grown=_grown(found, question, chosen, rate),
-        one_less=_one_less(words, replicas, capacity, rate, catalog), notes=(more,) if added else (),
+        one_less=_one_less(words, replicas, capacity, rate, catalog), notes=(chosen.note,) if chosen.note else (),
     )  # fmt: skip
 
 
@@ -183,10 +226,11 @@ def _simulated(words: Words, question: PlanQuestion, catalog: Catalog, estimate:
     return {target.figure: flat[target.figure] for target in question.targets if flat.get(target.figure) is not None}
 
 
-def _cost(
+def cost_of(
     question: PlanQuestion, catalog: Catalog, estimate: Estimate, offer: Rental | OwnedHardware, replicas: int,
     capacity: float,
 ) -> CostEstimate:  # fmt: skip
+    """What so many replicas of an estimate cost over the demand of a question."""
     words, case = question.words, estimate.case
     weights = float(plain(estimate.memory.per_gpu.weights_bytes)) * case.parallel.devices
     speed = estimate.speed
@@ -207,14 +251,9 @@ def _cost(
 
 
 def _peak_rate(question: PlanQuestion, estimate: Estimate, replicas: int) -> float:
-    if question.concurrency is None:
+    if question.has_demand and question.concurrency is None:
         return question.peak
     return float(plain(estimate.case.request_rate or 0.0)) * replicas
-
-
-def headroom_of(question: PlanQuestion, catalog: Catalog) -> float:
-    """The share of the capacity kept free: the question's, else the catalog's default."""
-    return assumption(catalog, "headroom").number if question.headroom is None else question.headroom
 
 
 def _growth(found: Candidates, question: PlanQuestion, replicas: int, capacity: float, rate: float) -> float:
@@ -231,7 +270,7 @@ def _grown(found: Candidates, question: PlanQuestion, chosen: Sized, rate: float
     replicas = float(plain(with_spare(needed, question.spare)))
     device = found.columns["device"][chosen.row : chosen.row + 1].astype(int)
     cost, _ = found.prices.cheapest(device, int(found.columns["devices"][chosen.row]), np.array([replicas]))
-    return {"multiple": question.growth, "replicas": replicas, "usd_per_hour": float(cost[0]) * 3600.0}
+    return {"multiple": question.growth, "replicas": replicas, "usd_per_hour": float(cost[0]) * HOUR}
 
 
 def _one_less(words: Words, replicas: int, capacity: float, rate: float, catalog: Catalog) -> dict[str, float] | None:

@@ -23,11 +23,15 @@ from llmsizer.planner.planning import Answer, Planning
 from llmsizer.planner.question import ANY, PlanQuestion
 from llmsizer.planner.scenarios import DEMANDS, PLACES, Place, laid_over, words_of
 from llmsizer.planner.traces import demand_and_lengths
+from llmsizer.question.classes import class_with
 from llmsizer.question.lengths import lengths_of
+from llmsizer.schema.workload import Mix
 
 # Workloads times scenarios; each takes about a second.
 MOST_QUESTIONS = 64
 SHARES = ("headroom", "prefix_cache_hit_rate")
+# What `--class` calls the fields of a class, where it has other names.
+_KEYS = {"input_tokens": "isl", "output_tokens": "osl", "prefix_cache_hit_rate": "hits"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,8 @@ def _fields_at(path: KeyPath) -> list[str]:
     from llmsizer.planner import plan_schema
 
     path = path[2:] if path[:1] == ("scenarios",) and len(path) > 1 else path
+    if path[:1] == ("workloads",) and path[2:3] == ("classes",):
+        return list(plan_schema.Kind.model_fields)
     if path[:1] == ("workloads",):
         return list(plan_schema.Workload.model_fields)
     section = getattr(plan_schema, str(path[0]).title(), None) if path else plan_schema.PlanSchema
@@ -134,7 +140,7 @@ def _asked(sections: Mapping[str, Any], place: Place, catalog: Catalog) -> Asked
     if "model" not in words:
         raise place.document.error("model is missing", place.path("model"), "for example: model: llama-3.1-8b")
     given = [name for name in DEMANDS if name in words]
-    if len(given) != 1:
+    if len(given) > 1 or (not given and words.get("by") != "throughput"):
         message = f"{given[0]} and {given[1]} exclude each other" if given else "the demand is missing"
         raise place.document.error(message, place.path(given[1] if given else place.workload), f"one of: {', '.join(DEMANDS)}")
     for word in [word for word in words if word in _READERS]:
@@ -142,6 +148,8 @@ def _asked(sections: Mapping[str, Any], place: Place, catalog: Catalog) -> Asked
             words[word] = _READERS[word](words[word], catalog, Path(place.document.file).parent)
         except LlmsizerError as error:
             raise place.error(error, word) from None
+    if "classes" in words:
+        words["workload"] = _mix(words.pop("classes"), place, catalog)
     step = words.pop("trace_step", None)
     if "trace" in words:
         words = {**demand_and_lengths(words.pop("trace"), step), **words}
@@ -149,6 +157,20 @@ def _asked(sections: Mapping[str, Any], place: Place, catalog: Catalog) -> Asked
         return Asked(place, question_of(words))
     except LlmsizerError as error:
         raise place.error(error) from None
+
+
+def _mix(classes: Mapping[str, Any], place: Place, catalog: Catalog) -> Mix:
+    """The classes of a workload."""
+    found = []
+    for name, fields in classes.items():
+        try:
+            for word in set(fields) & {"input_tokens", "output_tokens"}:
+                _READERS[word](fields[word], catalog, Path(place.document.file).parent)
+            found.append(class_with(name, {_KEYS.get(key, key): value for key, value in fields.items()}))
+        except LlmsizerError as error:
+            message = error.message.removeprefix("--class: ")
+            raise place.document.error(message, (*place.path("classes"), name)) from None
+    return Mix(tuple(found))
 
 
 def _model(name: str, catalog: Catalog, _: Path) -> str:

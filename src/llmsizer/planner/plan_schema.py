@@ -23,6 +23,7 @@ from llmsizer.planner.plan_fields import (
     Time,
     Tokens,
 )
+from llmsizer.question.words import LARGEST_LENGTH
 
 MOST_PICKS = 20
 
@@ -31,6 +32,33 @@ class Section(BaseModel):
     """A mapping of known fields; ``None``: not said."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+
+class Kind(Section):
+    """A class of the requests that share a deployment. It shares prompts in one way: prefix_cache_hit_rate, prefix or turns."""
+
+    share: Positive | None = None
+    """Its weight among the classes (1)."""
+    input_tokens: Length = None
+    """Tokens of a prompt, as in a workload (1024)."""
+    output_tokens: Length = None
+    """Tokens of an answer (256)."""
+    priority: Annotated[int, Field(ge=-1000, le=1000)] | None = None
+    """Lower is served first (0)."""
+    prefix_cache_hit_rate: Share = None
+    """Share of its prompt tokens found in the prefix cache."""
+    prefix: Tokens | None = None
+    """First tokens of a prompt that are those of one of some groups."""
+    groups: Count | None = None
+    """How many groups of prefixes there are (1)."""
+    skew: Annotated[float, Field(ge=0, le=10)] | None = None
+    """How unevenly the groups are used (0: evenly)."""
+    turns: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Turns of a conversation, each sent with all earlier ones."""
+    think: Time = None
+    """Pause of a user between turns."""
+    shared: Annotated[int, Field(ge=0, le=LARGEST_LENGTH)] | None = None
+    """Tokens of a system prompt that all conversations begin with."""
 
 
 class Workload(Section):
@@ -42,6 +70,8 @@ class Workload(Section):
     """Tokens of a prompt: a number, a law (800..1000, lognormal:1024:0.5) or a .csv file of lengths."""
     output_tokens: Length = None
     """Tokens of an answer, written as input_tokens."""
+    classes: dict[Line, Kind] | None = None
+    """Classes of requests that share the deployment, by name, in place of the two lengths."""
     max_model_len: Tokens | None = None
     """The longest sequence the engine is started for."""
     prefix_cache_hit_rate: Share = None
@@ -81,6 +111,8 @@ class Candidates(Section):
     """KV cache formats: auto, fp8 … or any (auto)."""
     max_devices: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Most devices of one replica (16)."""
+    disaggregated: bool | None = None
+    """Whether separate pools for prefill and decode are tried too (false)."""
 
 
 class Prices(Section):
@@ -157,6 +189,8 @@ class Outputs(Section):
 
     picks: Annotated[int, Field(ge=1, le=MOST_PICKS)] | None = None
     """How many devices, cheapest first, are asked again and simulated (5)."""
+    by: Literal["cost", "ttft", "tpot", "e2e", "throughput", "devices"] | None = None
+    """What the best is (cost); all but cost and devices use what the limits allow."""
     simulate: bool | None = None
     """Whether the picks are confirmed by simulation (true)."""
 

@@ -41,12 +41,12 @@ class Planning:
     @property
     def meets_targets(self) -> bool:
         """Whether every workload has a deployment in every scenario."""
-        return all(answer.plan.picks for answer in self.answers)
+        return all(answer.plan.meets_targets for answer in self.answers)
 
     def usd_per_hour(self, scenario: str) -> float | None:
-        """What the best picks of a scenario cost together; None where a workload has none."""
-        bests = [answer.plan.best for answer in self.scenarios[scenario]]
-        return sum(best.usd_per_hour for best in bests if best is not None) if None not in bests else None
+        """What the best deployments of a scenario cost together; None where a workload has none."""
+        costs = [answer.plan.usd_per_hour for answer in self.scenarios[scenario]]
+        return sum(cost for cost in costs if cost is not None) if None not in costs else None
 
     def to_dict(self) -> dict[str, Any]:
         """The plans as plain data."""

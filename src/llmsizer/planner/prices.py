@@ -13,10 +13,10 @@ from llmsizer.core.explain import plain
 from llmsizer.cost.case import CostCase
 from llmsizer.cost.estimate import cost_estimate
 from llmsizer.cost.rates import checked_day, chosen_price, rentals
-from llmsizer.formulas.cost import instances_needed, rent
+from llmsizer.formulas.cost import instances_needed, interruption_overhead, rent, replicas_held, surcharge
 from llmsizer.planner.question import Choices
 from llmsizer.schema.accelerator import Accelerator
-from llmsizer.schema.price import OwnedHardware, Rental
+from llmsizer.schema.price import Extras, OwnedHardware, Rental
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, eq=False)
 class DevicePrices:
     """The offers of some devices: ``usd_per_second`` and ``accelerators`` of an instance by device and
-    offer, infinite and one where a device has fewer offers; ``unpriced`` says why a device has none."""
+    offer, infinite and one where a device has fewer offers, with what is paid for each instance besides (spot
+    interruptions, monitoring); ``unpriced`` says why a device has none."""
 
     offers: tuple[tuple[Rental | OwnedHardware, ...], ...]
     usd_per_second: Array
@@ -41,15 +42,34 @@ class DevicePrices:
 
         accelerators, price = self.accelerators[rows], self.usd_per_second[rows]
         cost = np.asarray(rent(instances_needed(devices, replicas[:, None], accelerators), price))
-        known = np.isfinite(price)
-        largest = np.where(known, accelerators, 0).max(axis=1, keepdims=True)
-        cost = np.where(known & (accelerators >= np.minimum(devices, largest)), cost, np.inf)
+        cost = np.where(self._whole(accelerators, price, devices), cost, np.inf)
         best = cost.argmin(axis=1)
         return cost[np.arange(len(rows)), best], best
 
+    def within(self, rows: Array, devices: int, usd_per_second: float) -> Array:
+        """The most replicas of ``devices`` devices that each row's offers give for so much."""
+        import numpy as np
 
-def device_prices(choices: Choices, devices: Sequence[Accelerator], catalog: Catalog) -> DevicePrices:
-    """The offers that a plan may take. Raises UnknownName for a provider nobody knows."""
+        accelerators, price = self.accelerators[rows], self.usd_per_second[rows]
+        held = replicas_held(devices, np.floor(usd_per_second / price + 1e-9), accelerators)
+        most: Array = np.where(self._whole(accelerators, price, devices), np.asarray(held), 0.0).max(axis=1)
+        return most
+
+    @staticmethod
+    def _whole(accelerators: Array, price: Array, devices: int) -> Array:
+        """The offers that may be taken: those that hold a whole replica, where there are such."""
+        import numpy as np
+
+        known = np.isfinite(price)
+        largest = np.where(known, accelerators, 0).max(axis=1, keepdims=True)
+        taken: Array = known & (accelerators >= np.minimum(devices, largest))
+        return taken
+
+
+def device_prices(
+    choices: Choices, devices: Sequence[Accelerator], catalog: Catalog, extras: Extras | None = None
+) -> DevicePrices:
+    """The offers that a plan may take; ``extras``: what is paid besides. Raises UnknownName for a provider nobody knows."""
     import numpy as np
 
     names = [_provider(name, catalog) for name in choices.providers]
@@ -68,6 +88,7 @@ def device_prices(choices: Choices, devices: Sequence[Accelerator], catalog: Cat
     for row, each in enumerate(offers):
         for column, offer in enumerate(each):
             price[row, column], held[row, column] = _per_second(offer)
+            price[row, column] += float(extras.monitoring or 0.0) if extras is not None else 0.0
     return DevicePrices(tuple(offers), price, held, unpriced)
 
 
@@ -94,7 +115,7 @@ def _offers(choices: Choices, names: Sequence[str], device: Accelerator, catalog
 def _per_second(offer: Rental | OwnedHardware) -> tuple[float, float]:
     """USD a second of one instance and its devices; of owned hardware one device at full load."""
     if isinstance(offer, Rental):
-        return float(offer.price), float(offer.accelerators)
-
+        lost = surcharge(interruption_overhead(offer.interruption_rate, offer.restart_time), offer.price)
+        return float(offer.price) + float(lost), float(offer.accelerators)
     cost = cost_estimate(CostCase(price=offer, busy=1.0))
     return float(plain(cost.usd_per_second)), 1.0

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from llmsizer.catalog.catalog import Catalog
+from llmsizer.catalog.prices import assumption
 from llmsizer.core.errors import InvalidQuestion, nearest
 from llmsizer.cost.demand import Demand
+from llmsizer.planner.aims import AIMS
 from llmsizer.planner.targets import Target
-from llmsizer.question.words import Words
+from llmsizer.question.words import Words, checked_choice
 
 ANY = "any"
 PICKS = 5
@@ -47,7 +50,9 @@ class PlanQuestion:
     ``words`` hold the model, the lengths and whatever is fixed; their device and load are not read.
     The demand is a peak ``request_rate``, a ``demand`` that changes over time, or ``concurrency``
     requests in flight. ``headroom``: share of a replica's capacity kept free (None: the catalog's
-    default); ``spare``: replicas beyond the need. ``growth``: the demand to come, as a multiple.
+    default); ``spare``: replicas beyond the need. ``growth``: the demand to come, as a multiple. ``by``: what
+    the answer is ranked by (``AIMS``); what bears most needs no demand. ``disaggregated``: separate pools for prefill
+    and decode are tried too.
     """
 
     words: Words
@@ -61,13 +66,26 @@ class PlanQuestion:
     choices: Choices = field(default_factory=Choices)
     picks: int = PICKS
     confirm: bool = True
+    by: str = "cost"
+    disaggregated: bool = False
 
     def __post_init__(self) -> None:
-        given = [self.request_rate, self.concurrency, self.demand]
-        if sum(each is not None for each in given) != 1:
+        given = sum(each is not None for each in (self.request_rate, self.concurrency, self.demand))
+        limits = (self.choices.most_devices_in_all, self.choices.most_usd_per_hour, self.choices.most_watts)
+        if AIMS[checked_choice("by", self.by, list(AIMS))].spends and limits == (None, None, None):
+            raise InvalidQuestion(
+                f"--by {self.by} needs a limit, since more replicas are always better",
+                "give a budget (--budget '20 USD/h'), a number of devices (--quota 8) or a power (--max-power '10 kW')",
+            )
+        if given != 1 and (given or self.by != "throughput"):
             raise InvalidQuestion(
                 "a plan needs the traffic: one of request_rate, concurrency or demand", "for example: --rate 10"
             )
+
+    @property
+    def has_demand(self) -> bool:
+        """Whether the traffic is given; else it is what the deployment bears."""
+        return (self.request_rate, self.concurrency, self.demand) != (None, None, None)
 
     @property
     def peak(self) -> float:
@@ -79,6 +97,11 @@ class PlanQuestion:
     def template(self) -> Words:
         """The words without device and load."""
         return replace(self.words, hardware="", concurrency=None, request_rate=None)
+
+
+def headroom_of(question: PlanQuestion, catalog: Catalog) -> float:
+    """The share of the capacity kept free: the question's, else the catalog's default."""
+    return assumption(catalog, "headroom").number if question.headroom is None else question.headroom
 
 
 def checked_choice_list(name: str, given: tuple[str, ...], known: list[str]) -> None:

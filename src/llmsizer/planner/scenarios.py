@@ -14,13 +14,13 @@ from llmsizer.core.yaml import Document, KeyPath
 DEMANDS = ("request_rate", "concurrency", "demand", "trace")
 # Words of a plan by section; where the field is called otherwise, its name after the equals sign.
 _FIELDS = {
-    "candidates": "hardware vendors engines formats cache_formats most_devices=max_devices",
+    "candidates": "hardware vendors engines formats cache_formats most_devices=max_devices disaggregated",
     "prices": "price providers regions markets price_date",
     "limits": "most_devices_in_all=devices most_usd_per_hour=budget most_watts=power",
     "availability": "headroom spare growth",
     "settings": "max_num_seqs max_num_batched_tokens gpu_memory_utilization block_size enforce_eager batching dtype",
     "assumptions": "calibration emissions extras expert_skew",
-    "outputs": "picks confirm=simulate",
+    "outputs": "picks by confirm=simulate",
 }  # fmt: skip
 PLACES: dict[str, tuple[str, str]] = {
     field.partition("=")[0]: (section, field.rpartition("=")[2])

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 from llmsizer.core.explain import plain
 from llmsizer.planner.targets import Target
 from llmsizer.schema.deployment import Case
-from llmsizer.sizing.batches import BATCHWISE
 from llmsizer.sizing.moment import Steady
 from llmsizer.sizing.percentiles import percentiles
 from llmsizer.sizing.serving import Serving
 from llmsizer.sizing.step_time import StepClock
+from llmsizer.sizing.turns import rising_loads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
 
-# Other sequences that a request meets, as shares of the most it can meet: the load of each column.
+# Other sequences that a request meets, as shares of the most it can meet: the load of each column. Where requests are
+# served in turns, shares of the highest rate.
 SHARES = (0.0, 0.01, 0.03, 0.08, 0.18, 0.33, 0.5, 0.7, 0.85, 1.0)
 # Beyond this share of the steps' prompt budget prompts pile up faster than they are read.
 FULL_OF_PROMPTS = 0.98
@@ -44,18 +45,17 @@ class Loads:
 def loads(case: Case, most: Array, shares: Sequence[float] = SHARES, wanted: Collection[str] | None = None) -> Loads:
     """The times of a case on every device of its fleet from an idle engine to a full one.
 
-    ``most``: sequences that one attention rank runs at a time, a column; ``shares`` of them are met by a
-    request; ``wanted`` percentiles are made (None: all), means always. Raises ``Refused`` for devices without calibration.
+    ``most``: sequences that one attention rank runs at a time, a column; ``shares`` as ``SHARES``;
+    ``wanted`` percentiles are made (None: all), means always. Raises ``Refused`` for devices without calibration.
     """
     import numpy as np
 
     ranks = case.parallel.data_parallel_size
-    others = (most - 1.0) * np.array(shares)
     asked = replace(case, request_rate=1.0, concurrency=None)
     serving = Serving(asked, StepClock(asked))
-    steady = serving.static(others + 1.0) if case.batching in BATCHWISE else serving.at(others)
+    steady = rising_loads(serving, most, np.array(shares))
     figures = dict(percentiles(asked, serving, steady, wanted)) | {name: getattr(steady, name) for name in MEANS}
-    shape = others.shape
+    shape = (len(most), len(shares))
     return Loads(
         rate=np.broadcast_to(plain(steady.rate), shape) * ranks,
         running=np.broadcast_to(plain(steady.running), shape) * ranks,
@@ -97,8 +97,7 @@ def capacity(found: Loads, targets: Sequence[Target]) -> Capacity:
     last = np.maximum(first - 1, 0)
     column = last + _part(found, excess, last)
     rate = at(found.rate, np.where(first == 0, np.nan, column))
-    # An engine that runs one request at a time meets no others: no rate is known that it holds.
-    column = np.where(rate > 0, column, np.nan)
+    column = np.where(rate > 0, column, np.nan)  # an idle engine that meets its targets bears no rate yet
     idle = excess[:, :, 0]
     return Capacity(column, at(found.rate, column), at(found.running, column), idle.max(axis=0), idle.argmax(axis=0))
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from llmsizer.catalog.catalog import Catalog
-from llmsizer.catalog.prices import assumption
 from llmsizer.core.errors import InvalidQuestion, LlmsizerError, UnsupportedCombination
-from llmsizer.formulas.demand import replicas_needed, with_spare
+from llmsizer.core.explain import plain
+from llmsizer.cost.extras import extras_of
+from llmsizer.formulas.cost import storage_cost
 from llmsizer.planner.fleets import DeviceFleet, Held, devices_of, fleets_of, unmeasured
 from llmsizer.planner.prices import DevicePrices, device_prices
-from llmsizer.planner.question import PlanQuestion
-from llmsizer.planner.screen import Capacity, Loads, at, capacity, column_of, loads
+from llmsizer.planner.question import PlanQuestion, headroom_of
+from llmsizer.planner.screen import Loads, at, capacity, column_of, loads
+from llmsizer.planner.sizes import Sizes
 from llmsizer.planner.space import allowed, structures
 from llmsizer.question.resolve import resolve
 from llmsizer.question.words import Words
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 # The columns of the table; all but the first two are numbers of the deployment as it would run.
 NUMBERS = (
-    "devices", "capacity", "running_capacity", "replicas", "rate", "usd_per_second", "miss", "missed", "offer",
-    "ttft_seconds", "tpot_seconds", "output_tokens_per_second_per_gpu",
+    "devices", "capacity", "running_capacity", "replicas", "rate", "usd_per_second", "storage", "miss", "missed", "offer",
+    "ttft_seconds", "tpot_seconds", "e2e_seconds", "output_tokens_per_second_per_gpu",
 )  # fmt: skip
 
 
@@ -103,10 +105,10 @@ class _Search:
     def __init__(self, question: PlanQuestion, catalog: Catalog) -> None:
         self.question, self.catalog = question, catalog
         self.devices = devices_of(question.choices, catalog)
-        self.prices = device_prices(question.choices, self.devices, catalog)
+        self.extras = extras_of(catalog, question.words.extras, weights_bytes=1.0)
+        self.prices = device_prices(question.choices, self.devices, catalog, self.extras)
         self.place = {device.id: place for place, device in enumerate(self.devices)}
-        headroom = question.headroom
-        self.headroom = assumption(catalog, "headroom").number if headroom is None else headroom
+        self.sizes = Sizes(question, self.prices, self.devices, headroom_of(question, catalog))
         self.wanted = {target.figure for target in question.targets}
         self.structures: list[Words] = []
         self.refused: dict[str, str] = {} if question.choices.hardware else unmeasured(self.devices, catalog)
@@ -180,35 +182,28 @@ class _Search:
         case = held.case
         devices, borne = case.parallel.devices, capacity(found, self.question.targets)
         rows = np.array([self.place[fleet.devices[place].id] for place in held.places.tolist()])
-        replicas = self._replicas(borne)
-        rate = self._rate(found, replicas)
-        cost, offer = self.prices.cheapest(rows, devices, np.nan_to_num(replicas, nan=1.0))
+        replicas, rate = self.sizes.of(rows, devices, borne, found)
+        rented, offer = self.prices.cheapest(rows, devices, np.nan_to_num(replicas, nan=1.0))
+        storage = self._storage(words, fleet.devices[int(held.places[0])])
         column = column_of(found.rate, np.nan_to_num(rate))
         output = rate * float(case.workload.output_tokens) / devices
         return {
             "structure": np.full(len(rows), len(self.structures) - 1), "device": rows,
             "devices": np.full(len(rows), float(devices)), "capacity": borne.rate, "running_capacity": borne.running,
-            "replicas": replicas, "rate": rate, "usd_per_second": cost, "miss": borne.miss, "missed": borne.missed,
+            "replicas": replicas, "rate": rate, "usd_per_second": rented + storage,
+            "storage": np.full(len(rows), storage), "miss": borne.miss, "missed": borne.missed,
             "offer": offer, "ttft_seconds": at(found.figures["ttft_seconds"], column),
-            "tpot_seconds": at(found.figures["tpot_seconds"], column), "output_tokens_per_second_per_gpu": output,
+            "tpot_seconds": at(found.figures["tpot_seconds"], column),
+            "e2e_seconds": at(found.figures["e2e_seconds"], column), "output_tokens_per_second_per_gpu": output,
         }  # fmt: skip
 
-    def _replicas(self, borne: Capacity) -> Array:
-        import numpy as np
-
-        question = self.question
-        bears = borne.running if question.concurrency is not None else borne.rate
-        needed: Any = with_spare(replicas_needed(question.peak, bears, self.headroom, 1), question.spare)
-        return np.asarray(needed)
-
-    def _rate(self, found: Loads, replicas: Array) -> Array:
-        """Requests a second that come to one replica at the peak."""
-        import numpy as np
-
-        share: Array = self.question.peak / replicas
-        if self.question.concurrency is None:
-            return share
-        return np.where(np.isnan(share), np.nan, at(found.rate, column_of(found.running, np.nan_to_num(share))))
+    def _storage(self, words: Words, device: Accelerator) -> float:
+        """USD a second for the weights of a structure in storage, where that is counted; a device that holds it."""
+        if self.extras.storage_price is None:
+            return 0.0
+        case = resolve(replace(words, hardware=device), self.catalog).case
+        weights = float(plain(memory_estimate(case).per_gpu.weights_bytes)) * case.parallel.devices
+        return float(storage_cost(weights, self.extras.storage_price))
 
 
 def _name(words: Words) -> str:

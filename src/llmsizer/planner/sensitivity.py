@@ -1,124 +1,167 @@
-"""Which single input moves a pick most: each one a tenth lower and higher, everything else as it is."""
+"""What an answer hangs on: each input alone a tenth lower and higher, everything else as it is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llmsizer.catalog.catalog import Catalog
-from llmsizer.planner.highest import highest_rate
-from llmsizer.planner.picks import Pick
-from llmsizer.planner.question import PlanQuestion
-from llmsizer.planner.targets import Target
-from llmsizer.question.words import Words
-from llmsizer.schema.accelerator import Accelerator
+from llmsizer.blocks.operation import Role
+from llmsizer.schema.deployment import Case
+from llmsizer.schema.number_format import NumberFormat
+from llmsizer.sizing.tensor_formats import NATIVE, QUANTIZED_ROLES
 
-CHANGE = 0.10
-LENGTHS = ("input_tokens", "output_tokens")
+STEP = 0.1
+HOST_TIMES = (
+    "host_step_seconds", "host_sequence_seconds", "host_rank_seconds", "layer_seconds", "routed_layer_seconds", "front_end",
+    "front_end_sequence_seconds", "launch_seconds",
+)  # fmt: skip
+STORED = ("bits", "group_bits", "block_bits", "packed_bytes")
+
+Figures = Mapping[str, float]
+Changed = Callable[[Case, float], Case | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What an input does to the load that a replica bears within the targets: the relative change with the
-    input a tenth lower and a tenth higher. None: the targets are missed, or it no longer fits."""
+    """An input with the factors by which each figure changes when it is a tenth lower and a tenth higher; None
+    where a figure is not known then (it no longer fits, misses a target, or the load has no end)."""
 
     input: str
-    lower: float | None
-    higher: float | None
+    lower: Mapping[str, float | None]
+    higher: Mapping[str, float | None]
 
     @property
-    def size(self) -> float:
-        """The larger of both changes; a missed target counts as all."""
-        return max(1.0 if change is None else abs(change) for change in (self.lower, self.higher))
+    def largest(self) -> float:
+        """The largest relative change of any figure; infinite where one is lost."""
+        changes = [*self.lower.values(), *self.higher.values()]
+        return max((abs(each - 1) if each is not None else float("inf") for each in changes), default=0.0)
 
     def to_dict(self) -> dict[str, Any]:
-        """The effect as plain data."""
-        return {"input": self.input, "ten_percent_lower": self.lower, "ten_percent_higher": self.higher}
+        """The factors as plain data."""
+        return {"input": self.input, "step": STEP, "lower": dict(self.lower), "higher": dict(self.higher)}
 
 
-@dataclass(frozen=True, slots=True)
-class _Setting:
-    """What a capacity is asked for."""
+def effects(
+    case: Case, measure: Callable[[Case], Figures], others: Mapping[str, Callable[[float], Figures]] | None = None
+) -> list[Effect]:
+    """What each input of a case does to its figures, the one that moves a figure most first.
 
-    words: Words
-    device: Accelerator
-    targets: Sequence[Target]
-
-
-def sensitivity(pick: Pick, question: PlanQuestion, catalog: Catalog) -> tuple[Effect, ...]:
-    """The effects of the inputs on a pick's capacity, largest first."""
-    work = pick.estimate.case.workload
-    fixed: dict[str, Any] = {}
-    if work.spread is None and pick.words.workload is None:
-        fixed = {name: int(getattr(work, name)) for name in LENGTHS}
-    words = replace(pick.words, request_rate=None, prefix_cache_hit_rate=float(work.prefix_cache_hit_rate), **fixed)
-    base = _Setting(words, pick.estimate.case.accelerator, question.targets)
-    usual = _bears(base, catalog)
-    assert usual is not None, "a pick bears something"
+    ``measure``: the figures of a case that are known; ``others``: inputs beside the case, as figures by their factor.
+    """
+    before = measure(case)
     found = []
-    for name, change in _inputs(base, bool(fixed)):
-        lower, higher = (_bears(change(base, 1 + sign * CHANGE), catalog) for sign in (-1, 1))
-        found.append(Effect(name, *(None if each is None else each / usual - 1 for each in (lower, higher))))
-    return tuple(sorted(found, key=lambda effect: -effect.size))
+    for name, figures in {**dict(_of_case(case, measure)), **(others or {})}.items():
+        lower, higher = (figures(factor) for factor in (1 - STEP, 1 + STEP))
+        found.append(Effect(name, _ratios(before, lower), _ratios(before, higher)))
+    return sorted(found, key=lambda each: (-each.largest, each.input))
 
 
-def _bears(setting: _Setting, catalog: Catalog) -> float | None:
-    return highest_rate(setting.words, setting.device, setting.targets, catalog)
+def _of_case(case: Case, measure: Callable[[Case], Figures]) -> Iterator[tuple[str, Callable[[float], Figures]]]:
+    """The inputs that a case has."""
+    for name, change in INPUTS.items():
+        if change(case, 1.0) is not None:
+            yield name, lambda factor, change=change: _measured(change(case, factor), measure)  # type: ignore[misc]
 
 
-Change = Callable[[_Setting, float], _Setting]
+def _measured(case: Case | None, measure: Callable[[Case], Figures]) -> Figures:
+    return {} if case is None else measure(case)
 
 
-def _inputs(base: _Setting, fixed_lengths: bool) -> Iterator[tuple[str, Change]]:
-    yield "memory bandwidth", _of_device("memory_bandwidth")
-    yield "peak FLOP/s", lambda now, factor: _with_device(now, peak_dense=_scaled(now.device.peak_dense, factor))
-    yield "device memory", _of_device("usable_memory")
-    if base.words.tensor_parallel_size * base.words.data_parallel_size * base.words.pipeline_parallel_size > 1:
-        yield "link bandwidth", _link
-    if fixed_lengths:
-        yield "tokens of a prompt", _of_length("input_tokens")
-        yield "tokens of an answer", _of_length("output_tokens")
-    if base.words.prefix_cache_hit_rate:
-        yield "prefix cache hit rate", _hit_rate
-    for place, target in enumerate(base.targets):
-        yield f"limit of {target.title}", _of_target(place)
+def _ratios(before: Figures, after: Figures) -> dict[str, float | None]:
+    return {name: after[name] / before[name] if name in after else None for name in before}
 
 
-def _scaled(peaks: Any, factor: float) -> dict[str, Any]:
-    return {name: peak * factor for name, peak in peaks.items()}
-
-
-def _with_device(now: _Setting, **fields: Any) -> _Setting:
-    return replace(now, device=replace(now.device, **fields))
-
-
-def _of_device(field: str) -> Change:
-    return lambda now, factor: _with_device(now, **{field: getattr(now.device, field) * factor})
-
-
-def _link(now: _Setting, factor: float) -> _Setting:
-    fields = {name: getattr(now.device, name) for name in ("link_bandwidth", "pcie_bandwidth")}
-    return _with_device(now, **{name: value * factor for name, value in fields.items() if value is not None})
-
-
-def _of_length(field: str) -> Change:
-    def change(now: _Setting, factor: float) -> _Setting:
-        changed: dict[str, Any] = {field: max(1, round(getattr(now.words, field) * factor))}
-        return replace(now, words=replace(now.words, **changed))
+def _device(*names: str) -> Changed:
+    def change(case: Case, factor: float) -> Case | None:
+        known = {name: getattr(case.accelerator, name) for name in names if getattr(case.accelerator, name) is not None}
+        if not known:
+            return None
+        return replace(case, accelerator=replace(case.accelerator, **{name: value * factor for name, value in known.items()}))
 
     return change
 
 
-def _hit_rate(now: _Setting, factor: float) -> _Setting:
-    rate = min(1.0, float(now.words.prefix_cache_hit_rate) * factor)
-    return replace(now, words=replace(now.words, prefix_cache_hit_rate=rate))
+def _peak(case: Case, factor: float) -> Case:
+    peaks = {name: value * factor for name, value in case.accelerator.peak_dense.items()}
+    return replace(case, accelerator=replace(case.accelerator, peak_dense=peaks))
 
 
-def _of_target(place: int) -> Change:
-    def change(now: _Setting, factor: float) -> _Setting:
-        changed = list(now.targets)
-        changed[place] = replace(changed[place], limit_seconds=changed[place].limit_seconds * factor)
-        return replace(now, targets=tuple(changed))
+def _link(case: Case, factor: float) -> Case | None:
+    if case.parallel.devices == 1:
+        return None
+    return _device("link_bandwidth", "pair_bandwidth", "pcie_bandwidth")(case, factor)
+
+
+def _host(case: Case, factor: float) -> Case:
+    times = {name: getattr(case.engine, name) * factor for name in HOST_TIMES}
+    return replace(case, engine=replace(case.engine, **times))
+
+
+def _cache(case: Case, factor: float) -> Case | None:
+    if not case.cache_format.bits:
+        return None
+    keys = replace(case.cache_format, bits=case.cache_format.bits * factor)
+    values = (
+        keys if case.value_format is case.cache_format else replace(case.value_format, bits=case.value_format.bits * factor)
+    )
+    return replace(case, cache_format=keys, value_format=values)
+
+
+def _weights(case: Case, factor: float) -> Case:
+    """Every stored matrix larger or smaller; what is computed with stays as it is."""
+    scheme, own = case.scheme, "native, scaled"
+
+    def name_of(stored: str) -> str:
+        return own if stored == NATIVE else stored
+
+    formats = {name: _scaled(stored, factor) for name, stored in (*scheme.formats.items(), (own, case.native))}
+    rest = {role.name.lower(): own for role in Role if role not in QUANTIZED_ROLES}
+    roles = rest | {role: name_of(stored) for role, stored in scheme.roles.items()}
+    dense = name_of(scheme.dense_linear) if scheme.dense_linear is not None else None
+    return replace(
+        case, scheme=replace(scheme, formats=formats, roles=roles, linear=name_of(scheme.linear), dense_linear=dense)
+    )
+
+
+def _scaled(stored: NumberFormat, factor: float) -> NumberFormat:
+    return replace(stored, **{name: getattr(stored, name) * factor for name in STORED})
+
+
+def _acceptance(case: Case, factor: float) -> Case | None:
+    if case.draft is None or case.draft.profile:
+        return None
+    return replace(case, draft=replace(case.draft, acceptance=min(case.draft.acceptance * factor, 1.0)))
+
+
+def _workload(name: str) -> Changed:
+    def change(case: Case, factor: float) -> Case | None:
+        now = getattr(case.workload, name)
+        most = 1.0 if name == "prefix_cache_hit_rate" else float("inf")
+        return replace(case, workload=replace(case.workload, **{name: min(now * factor, most)})) if now else None
 
     return change
+
+
+def _load(case: Case, factor: float) -> Case | None:
+    if case.request_rate is not None:
+        return replace(case, request_rate=case.request_rate * factor)
+    if case.concurrency is None:
+        return None
+    return replace(case, concurrency=case.concurrency * factor)  # type: ignore[arg-type]
+
+
+INPUTS: dict[str, Changed] = {
+    "memory bandwidth": _device("memory_bandwidth"),
+    "peak compute": _peak,
+    "link bandwidth": _link,
+    "device memory": _device("usable_memory"),
+    "host and engine time": _host,
+    "KV cache bytes": _cache,
+    "weight bytes": _weights,
+    "acceptance of guesses": _acceptance,
+    "prefix cache hit rate": _workload("prefix_cache_hit_rate"),
+    "prompt length": _workload("input_tokens"),
+    "answer length": _workload("output_tokens"),
+    "load": _load,
+}

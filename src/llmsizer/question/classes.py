@@ -44,24 +44,33 @@ def class_of(text: str, place: int = 1) -> RequestClass:
     'chat'
     """
     name, colon, rest = text.partition(":") if "=" not in text.split(":", 1)[0] else ("", "", text)
-    found = dict(_pair(part.strip()) for part in (rest if colon or rest else text).split(",") if part.strip())
+    pairs = [_pair(part.strip()) for part in (rest if colon or rest else text).split(",") if part.strip()]
+    return class_with(name.strip() or f"class {place}", dict(pairs))
+
+
+def class_with(name: str, values: Mapping[str, Any]) -> RequestClass:
+    """A class from its keys and what was written for each. Raises InvalidQuestion for a key or value that is wrong."""
+    found = {key: _read(key, str(value)) for key, value in values.items()}
     targets = {f"{key}_seconds": found[key] for key in ("ttft", "tpot", "e2e") if key in found}
     return RequestClass(
-        name=name.strip() or f"class {place}", share=found.get("share", 1.0),
+        name=name, share=found.get("share", 1.0),
         input_tokens=found.get("isl", Fixed(DEFAULTS["isl"])), output_tokens=found.get("osl", Fixed(DEFAULTS["osl"])),
         priority=found.get("priority", 0), sharing=_sharing(found), targets=Targets(**targets) if targets else None,
     )  # fmt: skip
 
 
-def _pair(part: str) -> tuple[str, Any]:
+def _pair(part: str) -> tuple[str, str]:
     key, separator, value = part.partition("=")
-    key = key.strip()
     if not separator:
         raise InvalidQuestion(f"--class: expected KEY=VALUE, got '{part[:40]}'", HINT)
+    return key.strip(), value.strip()
+
+
+def _read(key: str, value: str) -> Any:
     if key not in READ:
         near = nearest(key, READ)
         raise InvalidQuestion(f"--class: '{key[:40]}' is not known", f"Did you mean: {', '.join(near) or ', '.join(READ)}?")
-    return key, READ[key](value.strip())
+    return READ[key](value)
 
 
 def _sharing(found: Mapping[str, Any]) -> Sharing | None:

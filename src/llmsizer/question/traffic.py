@@ -91,6 +91,13 @@ def workload_of(words: Words, model: Model) -> Workload:
     return _spread_workload(Traffic(arrivals=ClosedLoop(concurrency=1), classes=(kind,)), hits)
 
 
+def answers_one_token(words: Words) -> bool:
+    """Whether every answer is asked to be one token, so that no further token is ever timed."""
+    if words.workload is not None:
+        return all(kind.output_tokens == Fixed(1) for kind in words.workload.classes)
+    return words.output_tokens is not None and lengths_of("output_tokens", words.output_tokens) == Fixed(1)
+
+
 def _spread_workload(traffic: Traffic, hits: float) -> Workload:
     found = moments(traffic)
     return Workload(

@@ -9,7 +9,8 @@ from llmsizer.catalog.techniques import EFFORTS, Technique
 from llmsizer.core.quantities import GIB, human
 from llmsizer.planner.advice.advise import Advice, Effect
 from llmsizer.planner.advice.figures import Figures
-from llmsizer.planner.advice.sensitivity import STEP, Sensitivity
+from llmsizer.planner.sensitivity import STEP
+from llmsizer.planner.sensitivity import Effect as Moved
 from llmsizer.report.tables import Table
 
 # Figures as columns: their key, their name, and how a value of it is written.
@@ -112,7 +113,7 @@ def idle_table(advice: Advice) -> Table:
     return Table("Nothing to gain here", ["technique", "why"], rows)
 
 
-def sensitivity_table(found: Sequence[Sensitivity]) -> Table:
+def sensitivity_table(found: Sequence[Moved]) -> Table:
     """How far each figure moves when one input is a tenth lower or higher."""
     names = [name for name in SENSITIVE if any(each.lower.get(name) or each.higher.get(name) for each in found)]
     rows = [[each.input, *(_moves(each, name) for name in names)] for each in found]
@@ -120,7 +121,7 @@ def sensitivity_table(found: Sequence[Sensitivity]) -> Table:
     return Table(title, ["input", *(SENSITIVE[name] for name in names)], rows, right=tuple(range(1, len(names) + 1)))
 
 
-def _moves(each: Sensitivity, name: str) -> str:
+def _moves(each: Moved, name: str) -> str:
     return f"{_percent(each.lower.get(name))} / {_percent(each.higher.get(name))}"
 
 

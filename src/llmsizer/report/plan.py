@@ -8,9 +8,13 @@ from typing import Any
 
 from llmsizer.core.explain import plain
 from llmsizer.core.quantities import human
+from llmsizer.planner.aims import AIMS
 from llmsizer.planner.picks import Margin, Pick, offer_name
 from llmsizer.planner.plan import Plan
-from llmsizer.planner.question import PlanQuestion
+from llmsizer.planner.planning import Planning
+from llmsizer.planner.pool_picks import Pool, PoolPick
+from llmsizer.planner.question import Choices, PlanQuestion
+from llmsizer.planner.sensitivity import Effect
 from llmsizer.report.tables import Table
 
 MOST_ALTERNATIVES = 8
@@ -24,17 +28,30 @@ def plan_heading(question: PlanQuestion) -> str:
     """What was asked, in one line."""
     words = question.words
     sizes = f"{_tokens(words.input_tokens, 1024)} in and {_tokens(words.output_tokens, 256)} out"
+    if words.workload is not None:
+        sizes = f"classes {', '.join(kind.name for kind in words.workload.classes)}"
     hits = float(words.prefix_cache_hit_rate)
     cached = f", {hits:.0%} of the prompt cached" if hits else ""
     targets = ", ".join(str(target) for target in question.targets) or "no targets"
-    return f"{words.model}: {load_text(question)} of {sizes}{cached}; {targets}"
+    aim = "" if question.by == "cost" else f"; {AIMS[question.by].title}{_limits_text(question.choices)}"
+    return f"{words.model}: {load_text(question)} of {sizes}{cached}; {targets}{aim}"
+
+
+def _limits_text(choices: Choices) -> str:
+    """The limits of the whole deployment, in words."""
+    limits = [
+        ("devices", choices.most_devices_in_all), ("USD/h", choices.most_usd_per_hour), ("W", choices.most_watts),
+    ]  # fmt: skip
+    told = [f"{most:,g} {unit}" for unit, most in limits if most is not None]
+    return f" with up to {', '.join(told)}" if told else ""
 
 
 def _tokens(given: Any, default: int) -> str:
     """A length as it was asked for; of observed lengths their mean."""
     if hasattr(given, "support"):
         return f"a mean of {given.mean():,.0f} tokens"
-    return f"{default if given is None else given} tokens"
+    number = default if given is None else given
+    return f"{number} token{'' if number in (1, '1') else 's'}"
 
 
 def load_text(question: PlanQuestion) -> str:
@@ -43,26 +60,69 @@ def load_text(question: PlanQuestion) -> str:
         return f"up to {question.peak:,.4g} requests/s ({question.demand.mean:,.4g} on average)"
     if question.concurrency is not None:
         return f"{question.concurrency:,} requests in flight"
+    if not question.has_demand:
+        return "as many requests/s as it bears"
     return f"{question.peak:,.4g} requests/s"
 
 
 def answer_rows(plan: Plan) -> list[tuple[str, str]]:
     """The best pick as labels and texts; where there is none, what comes nearest."""
-    best = plan.best
+    best, notes = plan.best, [("Note", note) for note in plan.notes]
+    if best is None and plan.pools:
+        return [*pool_rows(plan.pools[0]), *notes]
     if best is None:
         nearest = plan.nearest or ("no device holds the model within the choices",)
-        return [("Answer", "nothing meets the targets"), *(("Nearest", each) for each in nearest)]
+        return [("Answer", "nothing meets the targets"), *(("Nearest", each) for each in nearest), *notes]
     return [
         ("Run", deployment_text(best)), ("Cost", cost_text(best)),
+        *([("Bears", borne_text(best))] if plan.question.by == "throughput" else []),
         *(("Target", margin_text(margin)) for margin in best.margins),
         ("Load", room_text(best, plan.headroom)), ("Growth", growth_text(best)), ("Loss", loss_text(best)),
-        ("Evidence", evidence_text(best)), *(("Note", note) for note in best.notes),
+        ("Evidence", evidence_text(best)), *(("Note", note) for note in best.notes), *_pools_row(plan), *notes,
     ]  # fmt: skip
+
+
+def pool_rows(pick: PoolPick) -> list[tuple[str, str]]:
+    """Two pools as labels and texts, where nothing else meets the targets."""
+    prefill, decode = (_pool_text(pool) for pool in (pick.prefill, pick.decode))
+    return [
+        ("Run", f"only separate pools meet the targets: {prefill} for prefill, {decode} for decode"),
+        ("Cost", f"{pick.usd_per_hour:,.2f} USD/h"), *(("Target", margin_text(margin)) for margin in pick.margins),
+        *(("Note", note) for note in pick.notes),
+    ]  # fmt: skip
+
+
+def _pool_text(pool: Pool) -> str:
+    case = pool.estimate.case
+    return f"{pool.replicas} × {split_text(case.parallel.devices, case.accelerator.name)} ({case.scheme.id} weights)"
+
+
+def _pools_row(plan: Plan) -> list[tuple[str, str]]:
+    """How the best pair of pools compares with the pick."""
+    if not plan.question.disaggregated or plan.best is None:
+        return []
+    if not plan.pools:
+        return [("Pools", "no separate pools for prefill and decode meet the targets")]
+    pools = plan.pools[0]
+    more = pools.usd_per_hour / plan.best.usd_per_hour - 1
+    text = f"{abs(more):.0%} {'cheaper' if more < 0 else 'dearer'}"
+    return [("Pools", f"{pool_name(pools.prefill)} for prefill and {pool_name(pools.decode)} for decode: {text}")]
 
 
 def answer_lines(plan: Plan) -> list[str]:
     """The answer for a terminal."""
     return [f"{label:12s}{text}" for label, text in answer_rows(plan)]
+
+
+def total_lines(planning: Planning) -> list[str]:
+    """What the deployments of each scenario with several workloads cost together."""
+    found = []
+    for scenario, answers in planning.scenarios.items():
+        if len(answers) > 1:
+            cost = planning.usd_per_hour(scenario)
+            told = "not known: a workload has no deployment" if cost is None else f"{cost:,.2f} USD/h"
+            found.append(f"{scenario}: all {len(answers)} workloads: {told}".removeprefix(": "))
+    return found
 
 
 def deployment_name(row: Mapping[str, Any], split: bool = True) -> str:
@@ -80,7 +140,7 @@ def pick_name(pick: Pick) -> str:
     return deployment_name(pick_row(pick))
 
 
-def pick_row(pick: Pick) -> dict[str, Any]:
+def pick_row(pick: Pick | Pool) -> dict[str, Any]:
     """What identifies a pick among the candidates, with its size."""
     words, case = pick.words, pick.estimate.case
     return {
@@ -142,6 +202,15 @@ def room_text(pick: Pick, headroom: float) -> str:
     )
 
 
+def borne_text(pick: Pick) -> str:
+    """What the whole deployment bears, as requests that come and as requests in flight."""
+    estimate = pick.estimate
+    assert estimate.speed is not None, "a pick has a speed"
+    rate = float(plain(estimate.case.request_rate or 0.0))
+    flying = float(plain(estimate.speed.running)) / rate * pick.borne if rate else 0.0
+    return f"{pick.borne:,.4g} requests/s in all, with {flying:,.0f} in flight"
+
+
 def growth_text(pick: Pick) -> str:
     """How far the deployment reaches, and what the demand to come takes."""
     grown = pick.grown
@@ -170,16 +239,45 @@ def evidence_text(pick: Pick) -> str:
 
 def picks_table(plan: Plan) -> Table:
     """The picks, each asked again and simulated."""
+    bears = plan.question.by == "throughput"
     rows = [
         [
-            pick_name(pick), f"{pick.usd_per_hour:,.2f}", *(_times(margin) for margin in pick.margins),
+            pick_name(pick), f"{pick.usd_per_hour:,.2f}", *([f"{pick.borne:,.3g}"] if bears else []),
+            *(_times(margin) for margin in pick.margins),
             pick.estimate.evidence.tier + ("" if pick.is_confirmed else ", misses a target"),
         ]
         for pick in plan.picks
     ]  # fmt: skip
-    headers = ["replicas×devices", "USD/h", *(f"{target.title} ms" for target in plan.question.targets), "evidence"]
-    title = "Picks: the cheapest of each device" + (" (times: estimated/simulated)" if plan.question.targets else "")
+    headers = [
+        "replicas×devices",
+        "USD/h",
+        *(["requests/s"] if bears else []),
+        *(f"{target.title} ms" for target in plan.question.targets),
+        "evidence",
+    ]
+    title = f"Picks: the {AIMS[plan.question.by].title} of each device" + (
+        " (times: estimated/simulated)" if plan.question.targets else ""
+    )
     return Table(title, headers, rows, right=tuple(range(1, len(headers) - 1)))
+
+
+def pools_table(plan: Plan) -> Table:
+    """The pairs of pools for prefill and decode."""
+    rows = [
+        [
+            f"{pool_name(each.prefill)} + {pool_name(each.decode)}" + ("" if each.is_confirmed else ", misses a target"),
+            f"{each.usd_per_hour:,.2f}", *(_times(margin) for margin in each.margins),
+        ]
+        for each in plan.pools
+    ]  # fmt: skip
+    headers = ["prefill + decode", "USD/h", *(f"{target.title} ms" for target in plan.question.targets)]
+    title = "Separate pools for prefill and decode" + (" (times: estimated/simulated)" if plan.question.targets else "")
+    return Table(title, headers, rows, right=tuple(range(1, len(headers))))
+
+
+def pool_name(pool: Pool) -> str:
+    """A pool in short, as ``deployment_name``."""
+    return deployment_name(pick_row(pool))
 
 
 def _times(margin: Margin) -> str:
@@ -227,8 +325,14 @@ def _in_short(reason: str) -> str:
 
 def sensitivity_table(plan: Plan, most: int | None = None) -> Table:
     """What moves the best pick."""
-    rows = [[effect.input, _change(effect.lower), _change(effect.higher)] for effect in plan.sensitivity[:most]]
+    rows = [[effect.input, *(_change(each) for each in borne_changes(effect))] for effect in plan.sensitivity[:most]]
     return Table("What a replica bears, with one input changed", ["input", "10 % lower", "10 % higher"], rows, right=(1, 2))
+
+
+def borne_changes(effect: Effect) -> tuple[float | None, ...]:
+    """The relative changes of the rate that a replica bears, with the input lower and higher."""
+    factors = (side["requests_per_second"] for side in (effect.lower, effect.higher))
+    return tuple(None if factor is None else factor - 1.0 for factor in factors)
 
 
 def _change(value: float | None) -> str:

@@ -144,18 +144,42 @@ def simulate_question(
         why = "; ".join(memory.reasons)
         raise UnsupportedCombination(f"the deployment does not fit: {why}", "`llmsizer estimate` says what would")
     traffic = whole or traffic_of(words, asked, case, _scatter(asked, case, memory))
-    spec = engine_spec(case, memory, asked.decode_replicas or asked.replicas)
     settings = {**asked.engine, **({"reserve_tokens": int(case.max_model_len)} if asked.contiguous else {})}
-    spec = replace(spec, **settings) if settings else spec
-    common: dict[str, Any] = {
+    if asked.prefill_replicas or asked.decode_replicas:
+        return _two_pools(traffic, case, case, asked, settings, progress), case
+    spec = replace(engine_spec(case, memory, asked.replicas), **settings)
+    replicas = asked.replicas * case.parallel.data_parallel_size
+    return simulate(traffic, spec, replicas=replicas, **_common(asked, progress)), case
+
+
+def _common(asked: Asked, progress: Callable[[int, int], None] | None) -> dict[str, Any]:
+    """What every simulation is told."""
+    return {
         "routing": asked.routing, "num_prompts": asked.num_prompts, "seed": asked.seed, "exact": asked.exact,
         "targets": asked.targets, "progress": progress,
     }  # fmt: skip
-    ranks = case.parallel.data_parallel_size
-    if not asked.prefill_replicas and not asked.decode_replicas:
-        return simulate(traffic, spec, replicas=asked.replicas * ranks, **common), case
-    common |= {"prefill_replicas": asked.prefill_replicas * ranks, "decode_replicas": asked.decode_replicas * ranks}
-    return simulate_disaggregated(traffic, spec, spec, transfer=transfer_of(case, memory), **common), case
+
+
+def simulate_pools(prefill: Words, decode: Words, asked: Asked, catalog: Catalog) -> SimulationResult:
+    """Runs the traffic of a question through two pools with deployments of their own. Raises LlmsizerError for a mistake."""
+    first, second = (resolve(words, catalog) for words in (prefill, decode))
+    return _two_pools(traffic_of(second.words, asked, second.case), first.case, second.case, asked, asked.engine, None)
+
+
+def _two_pools(
+    traffic: Traffic, prefill: Case, decode: Case, asked: Asked, settings: Mapping[str, Any],
+    progress: Callable[[int, int], None] | None,
+) -> SimulationResult:  # fmt: skip
+    """Both pools under some traffic; the front end streams what the decode pool has in flight."""
+    first, second = memory_estimate(prefill), memory_estimate(decode)
+    alone = replace(decode, workload=replace(decode.workload, prefix_cache_hit_rate=1.0))
+    settings = {"front_end_seconds": front_end_of(alone, second, asked.decode_replicas), **settings}
+    return simulate_disaggregated(
+        traffic, replace(engine_spec(prefill, first), **settings), replace(engine_spec(decode, second), **settings),
+        transfer=transfer_of(prefill, first, (decode, second)),
+        prefill_replicas=asked.prefill_replicas * prefill.parallel.data_parallel_size,
+        decode_replicas=asked.decode_replicas * decode.parallel.data_parallel_size, **_common(asked, progress),
+    )  # fmt: skip
 
 
 def pools_of(case: Case, asked: Asked) -> Pools:
@@ -164,9 +188,10 @@ def pools_of(case: Case, asked: Asked) -> Pools:
     return pools.at_rate(case.request_rate) if case.request_rate is not None else pools.at_concurrency(case.concurrency or 1)
 
 
-def transfer_of(case: Case, memory: MemoryEstimate) -> KvTransfer:
-    """How long a prompt's cache takes to the decode pool: a start, and a time for each token."""
-    first, more = (float(plain(transfer_seconds(case, memory, float(tokens)))) for tokens in (0, TRANSFER_TOKENS))
+def transfer_of(case: Case, memory: MemoryEstimate, other: tuple[Case, MemoryEstimate] | None = None) -> KvTransfer:
+    """How long a prompt's cache takes to the decode pool (``other``: of another deployment): a start, and a time for
+    each token."""
+    first, more = (float(plain(transfer_seconds(case, memory, float(tokens), other))) for tokens in (0, TRANSFER_TOKENS))
     return KvTransfer(latency_seconds=first, seconds_per_token=(more - first) / TRANSFER_TOKENS)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llmsizer.core.errors import UnsupportedCombination
 from llmsizer.core.explain import named, plain
 from llmsizer.core.numerics import maximum, minimum, where
-from llmsizer.core.quantities import Count, PerSecond, Seconds
+from llmsizer.core.quantities import Count, PerSecond, Seconds, Tokens
 from llmsizer.formulas.batches import (
     batch_growth,
     batch_load,
@@ -26,12 +26,20 @@ from llmsizer.formulas.batches import (
     padded_step_seconds,
     size_deviation,
     turn_seconds,
+    wait_in_company,
 )
 from llmsizer.formulas.latency import decode_seconds, delayed_seconds, end_to_end_seconds, token_seconds
 from llmsizer.formulas.percentiles import joint_deviation
-from llmsizer.formulas.prompts import first_token_seconds, prefill_queue_seconds, tokens_of_prompts
+from llmsizer.formulas.prompts import (
+    first_token_deviation,
+    first_token_seconds,
+    prefill_queue_seconds,
+    prompts_spread,
+    tokens_of_prompts,
+)
 from llmsizer.formulas.serving import (
     batch_seen,
+    chunk_context,
     chunk_tokens,
     decode_steps,
     largest_tokens,
@@ -77,13 +85,14 @@ class Batches:
     def service(self, batch: Count) -> Service:
         """A batch of so many: all prompts first, then all answers to the end of the longest."""
         serving = self.serving
-        prompt, answer = padded_lengths(self.case.workload, serving.prompt, batch)
+        prompt, answer = self._lengths(batch)
         whole = tokens_of_prompts(prompt, batch)
-        passes = prefill_passes(whole, largest_tokens(serving.budget(0.0) if self._limited else whole, prompt))
+        passes = prefill_passes(whole, self._room(whole, prompt))
         tokens = chunk_tokens(whole, passes)
         prompts = Step(
-            prefill_tokens=tokens, prefill_context=serving.cached, prefill_sequences=prompts_of_tokens(tokens, prompt)
-        )
+            prefill_tokens=tokens, prefill_context=self._earlier(prompt, tokens),
+            prefill_sequences=prompts_of_tokens(tokens, prompt),
+        )  # fmt: skip
         held = prompt_context(prompt, serving.cached)
         pure = decode_step(self.case, batch, padded_context(held, answer), serving.speculation.query_tokens)
         prompt_seconds = serving.clock.seconds(prompts)
@@ -94,8 +103,25 @@ class Batches:
         return Service(batch, prompts, prompt_seconds, first, pure, pure_seconds, decode, batch_seconds(first, decode))
 
     @property
-    def _limited(self) -> bool:
-        return anywhere(plain(self.case.max_num_batched_tokens) > 0)
+    def _padded(self) -> bool:
+        return self.case.batching in BATCHWISE
+
+    def _lengths(self, batch: Count) -> tuple[Tokens, Tokens]:
+        """Prompt and answer as a batch processes them: padded to the longest where it runs to its end."""
+        work, prompt = self.case.workload, self.serving.prompt
+        return padded_lengths(work, prompt, batch) if self._padded else (prompt, work.output_tokens)
+
+    def _room(self, whole: Tokens, prompt: Tokens) -> Tokens:
+        """Prompt tokens that a step takes of a batch; a padded batch is not read in pieces of prompts."""
+        if not anywhere(plain(self.case.max_num_batched_tokens) > 0):
+            return largest_tokens(whole, prompt)
+        budget = self.serving.budget(0.0)
+        return largest_tokens(budget, prompt) if self._padded else budget
+
+    def _earlier(self, prompt: Tokens, tokens: Tokens) -> Tokens:
+        """Cached tokens that a step's prompt tokens attend to: a prompt's own pieces too, where it is read in several."""
+        cached = self.serving.cached
+        return cached if self._padded else prompt_context(cached, chunk_context(prompt, tokens))
 
     def closed(self, concurrency: Count, cap: Count) -> Steady:
         """So many users: each waits for a batch, and sends its next request when that ends."""
@@ -143,12 +169,17 @@ class Batches:
         gathering = gathering_seconds(rate, usual.whole, self.window)
         spread = joint_deviation(size_deviation(growth, variance), self.spread(usual))
         wait = batch_wait_seconds(rate, usual.whole, self.window, gathering, spread)
-        queue = prefill_queue_seconds(batch_load(rate, full.whole, limit), limit, 0.0, full.whole)
+        wait = wait_in_company(wait, limit)
+        load = batch_load(rate, full.whole, limit)
+        variation = 0.0 if self._padded else self.serving.variation
+        queue = prefill_queue_seconds(load, limit, variation, full.whole)
         mine = self.service(own_batch(size, variance, limit))
         running = sequences_at_rate(rate, mine.first, mine.decode)
-        found = self._steady(
-            mine, running, 0.0, rate, delayed_seconds(wait, queue), batch_wait_deviation(wait, usual.whole, spread), size
-        )
+        each = batch_growth(full.first, 0.0 * plain(full.first), limit)
+        prompts = prompts_spread(each, variance, variation)
+        varying = joint_deviation(batch_wait_deviation(wait, usual.whole, spread), prompts)
+        queueing = first_token_deviation(0.0, 0.0, 0.0, 0.0, 0.0, queue, load)
+        found = self._steady(mine, running, 0.0, rate, delayed_seconds(wait, queue), joint_deviation(varying, queueing), size)
         if every(holds):
             return found
         beyond = self._steady(full, limit, float("inf"), batch_rate(limit, full.whole), full.whole, 0.0)

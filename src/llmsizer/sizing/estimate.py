@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Parts of a SpeedEstimate that are parts of the JSON, and the figures of its `load`.
 SPEED_PARTS = ("latency", "throughput", "prefill", "decode")
-LOAD_FIGURES = ("running", "waiting", "decode_batch", "max_requests_per_second")
+LOAD_FIGURES = ("running", "waiting", "decode_batch")
 # Fields of a MemoryEstimate that go into the JSON beside `per_gpu`, in order.
 MEMORY_FIGURES = (
     "kv_bytes_per_token_per_gpu", "kv_bytes_per_further_token", "state_bytes_per_sequence", "kv_capacity_tokens",

@@ -51,8 +51,8 @@ def _secant(x: Any, rest: Any, earlier: Any, rest_earlier: Any) -> Any:
 
 
 def _mostly(settled: Any) -> bool:
-    """Whether so many elements are settled that going on without them pays."""
-    return not isinstance(settled, bool) and settled.size > 256 and bool(settled.mean() > 0.3)
+    """Whether so many elements of a row are settled that going on without them pays."""
+    return not isinstance(settled, bool) and settled.ndim == 1 and settled.size > 256 and bool(settled.mean() > 0.3)
 
 
 def _placed(whole: Any, chosen: Any, x: Any) -> Any:

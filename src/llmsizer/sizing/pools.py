@@ -66,10 +66,21 @@ class Pools:
     highest_rate: PerSecond
 
 
-def transfer_seconds(case: Case, memory: MemoryEstimate, tokens: Tokens) -> Seconds:
-    """Time of a prompt's cache from one replica to another: each device sends its share to its peer, over the
-    machine's links where both replicas are in one machine, else over the network."""
-    devices = 2 * case.parallel.devices
+def transfer_seconds(
+    case: Case, memory: MemoryEstimate, tokens: Tokens, other: tuple[Case, MemoryEstimate] | None = None
+) -> Seconds:
+    """Time of a prompt's cache from one replica to another: each device sends or takes its share, over the machine's
+    links where both replicas are in one machine, else over the network; ``other``: the receiver, where it is not alike."""
+    if other is None:
+        return _share_seconds(case, memory, tokens, 2 * case.parallel.devices)
+    devices: float = case.parallel.devices + other[0].parallel.devices
+    if case.accelerator.id != other[0].accelerator.id:
+        devices = float("inf")
+    return maximum(_share_seconds(case, memory, tokens, devices), _share_seconds(*other, tokens, devices))
+
+
+def _share_seconds(case: Case, memory: MemoryEstimate, tokens: Tokens, devices: Count) -> Seconds:
+    """Time in which each device of a replica moves its share; ``devices``: those of both replicas."""
     sent = Collective("cache", "rows", memory.kv_bytes_per_token_per_gpu, 1.0, 2, stage_machine(case, devices))
     return sent.seconds(load_of(Step(prefill_tokens=tokens, prefill_sequences=1.0), 1))
 

@@ -75,7 +75,6 @@ from llmsizer.formulas.serving import (
     uncached_tokens,
 )
 from llmsizer.schema.deployment import Case
-from llmsizer.sizing.batches import Batches
 from llmsizer.sizing.bursts import burst_seconds
 from llmsizer.sizing.fixed_point import alike, anywhere, every, fixed_point, pick
 from llmsizer.sizing.lengths import decoding_context, inverse_steps, longer_prompts
@@ -301,10 +300,6 @@ class Serving:
             return self._steady(moment, limit, float("inf"), highest, 0.0)
         waiting = where(holds, 0.0, float("inf"))
         return self._steady(moment, where(holds, running, limit), waiting, where(holds, rate, highest), 0.0)
-
-    def static(self, batch: Any) -> Steady:
-        """Batches of so many one after another, whatever the engine's own way."""
-        return Batches(self).closed(batch, batch)
 
     def replay(self, others: Any, concurrency: Any, cap: Any, rate: Any, holds: bool) -> Steady:
         """The last pass of a settled state, on Values; ``rate`` and whether it ``holds`` of an open loop."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -14,7 +14,7 @@ from llmsizer.formulas.latency import busy_ranks, rate_of_ranks, rate_per_device
 from llmsizer.formulas.roofline import arithmetic_intensity, bandwidth_utilization, flop_utilization, ridge_point
 from llmsizer.formulas.steps import repeated_bytes, repeated_flop
 from llmsizer.schema.deployment import Case
-from llmsizer.sizing.batches import BATCHWISE, Batches
+from llmsizer.sizing.batches import BATCHWISE
 from llmsizer.sizing.fixed_point import every
 from llmsizer.sizing.memory import MemoryEstimate
 from llmsizer.sizing.moment import Steady
@@ -24,6 +24,7 @@ from llmsizer.sizing.serving import Serving, settled_leaf
 from llmsizer.sizing.step_time import StageCost, StepClock, binding, largest_share, shares
 from llmsizer.sizing.steps import Step
 from llmsizer.sizing.token_ranks import expert_ranks
+from llmsizer.sizing.turns import closed_loop, open_loop, replayed
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,6 @@ class SpeedEstimate:
     waiting: Count
     decode_batch: Count
     others: float
-    max_requests_per_second: PerSecond | None = None
 
     @property
     def prefill(self) -> Phase:
@@ -131,13 +131,13 @@ def speed_estimate(case: Case, memory: MemoryEstimate, settled: SpeedEstimate | 
 def steady_state(case: Case, memory: MemoryEstimate, clock: StepClock, settled: SpeedEstimate | None = None) -> Steady:
     """The steady state of one attention rank under the load that the case asks for."""
     serving = Serving(case, clock)
-    states = Batches(serving) if case.batching in BATCHWISE else serving
     concurrency, cap, rate = rank_demand(case, memory)
     if settled is not None:
-        return states.replay(settled_leaf(settled.others), concurrency, cap, rate, plain(settled.waiting) != float("inf"))
+        holds = plain(settled.waiting) != float("inf")
+        return replayed(serving, settled_leaf(settled.others), concurrency, cap, rate, holds)
     if rate is not None:
-        return states.open(rate, cap, concurrency)
-    return states.closed(concurrency if concurrency is not None else 1.0, cap)
+        return open_loop(serving, rate, cap, concurrency)
+    return closed_loop(serving, concurrency if concurrency is not None else 1.0, cap)
 
 
 def _estimate(case: Case, clock: StepClock, steady: Steady) -> SpeedEstimate:
@@ -255,8 +255,3 @@ def _operations(cost: StageCost) -> list[dict[str, Any]]:
 def _empty(name: str, kind: str, bound: str) -> dict[str, Any]:
     return {"name": name, "kind": kind, "layers": 0.0, "flop": 0.0, "bytes": 0.0, "intensity_flop_per_byte": 0.0,
             "seconds": 0.0, "share": 0.0, "bound": bound}  # fmt: skip
-
-
-def with_rate(estimate: SpeedEstimate, most: PerSecond) -> SpeedEstimate:
-    """The estimate with the highest rate that holds."""
-    return replace(estimate, max_requests_per_second=most)

@@ -11,8 +11,9 @@ from llmsizer.catalog.techniques import Technique, techniques
 from llmsizer.core.errors import LlmsizerError
 from llmsizer.planner.advice import formats, hardware, serving
 from llmsizer.planner.advice.asked import FUNCTIONS, Asked, Change
-from llmsizer.planner.advice.figures import BENEFITS, Figures, benefit, figures_of
-from llmsizer.planner.advice.sensitivity import Sensitivity, sensitivities
+from llmsizer.planner.advice.figures import BENEFITS, Figures, benefit, figures_of, judged
+from llmsizer.planner.sensitivity import Effect as Moved
+from llmsizer.planner.sensitivity import effects as moved
 from llmsizer.question.ask import ask
 from llmsizer.question.words import Words, checked_choice
 from llmsizer.sizing.estimate import Estimate
@@ -62,7 +63,7 @@ class Advice:
     by: str
     effects: tuple[Effect, ...]
     idle: tuple[Idle, ...]
-    sensitivities: tuple[Sensitivity, ...]
+    sensitivities: tuple[Moved, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The advice as plain data: SI base units, the unit in the key."""
@@ -102,6 +103,17 @@ def advise(words: Words, catalog: Catalog | None = None, by: str | None = None) 
     idle = [each for each in tried if isinstance(each, Idle)]
     found = tuple(sensitivities(words, estimate)) if estimate.speed is not None else ()
     return Advice(estimate, before, sort, tuple(effects), tuple(idle), found)
+
+
+def sensitivities(words: Words, estimate: Estimate) -> list[Moved]:
+    """What the figures of a deployment hang on: the inputs of its case, and its price."""
+    hourly = estimate.cost.to_dict()["usd_per_hour"] if estimate.cost is not None else None
+    now = judged(estimate.case, words, hourly)
+
+    def priced(factor: float) -> dict[str, float]:
+        return {name: value * (factor if name == "usd_per_request" else 1.0) for name, value in now.items()}
+
+    return moved(estimate.case, lambda case: judged(case, words, hourly), {} if hourly is None else {"price": priced})
 
 
 def _tried(asked: Asked, before: Figures, by: str) -> Effect | Idle:

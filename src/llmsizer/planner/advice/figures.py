@@ -9,10 +9,11 @@ from typing import Any
 
 from llmsizer.core.explain import plain
 from llmsizer.formulas.cost import cost_per_request
-from llmsizer.question.ask import most_in_flight
+from llmsizer.question.ask import most_in_flight, with_concurrency
+from llmsizer.question.words import Words
 from llmsizer.schema.deployment import Case
 from llmsizer.sizing.estimate import Estimate
-from llmsizer.sizing.memory import MemoryEstimate
+from llmsizer.sizing.memory import MemoryEstimate, memory_estimate
 from llmsizer.sizing.speed import SpeedEstimate, speed_estimate
 
 
@@ -66,6 +67,21 @@ def served(case: Case, memory: MemoryEstimate, speed: SpeedEstimate) -> float:
     if case.request_rate is not None:
         speed = speed_estimate(replace(case, request_rate=None, concurrency=int(most_in_flight(case, memory))), memory)
     return float(plain(speed.throughput.requests_per_second))
+
+
+def judged(case: Case, words: Words, hourly: float | None) -> dict[str, float]:
+    """The figures of a case that are known, for the same load; none of one that does not fit."""
+    memory = memory_estimate(case)
+    if not memory.fits:
+        return {}
+    case = with_concurrency(case, words, memory)
+    speed = speed_estimate(case, memory)
+    rate = served(case, memory, speed)
+    found = {"ttft_seconds": float(plain(speed.latency.ttft_seconds)), "tpot_seconds": float(plain(speed.latency.tpot_seconds))}
+    found["requests_per_second"] = rate
+    if hourly is not None:
+        found["usd_per_request"] = float(cost_per_request(hourly / 3600.0, rate))
+    return {name: value for name, value in found.items() if 0 < value < float("inf")}
 
 
 def _finite(value: Any) -> float | None:

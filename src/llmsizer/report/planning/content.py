@@ -25,6 +25,7 @@ from llmsizer.report.plan import (
     pick_name,
     picks_table,
     plan_heading,
+    pools_table,
     rejected_table,
     rows_table,
 )
@@ -103,13 +104,19 @@ def answer_section(answer: Answer, drawn: Collection[str], named: bool) -> Secti
     """Everything about one answer."""
     plan = answer.plan
     blocks: list[Block] = [Paragraph(plan_heading(plan.question)), answer_facts(plan)] if named else []
-    if plan.best is not None:
-        blocks += [picks_table(plan), *_figures(list(pictures(plan, drawn)))]
+    if plan.best is None:
+        blocks += _pools(plan)
+    else:
+        blocks += [picks_table(plan), *_pools(plan), *_figures(list(pictures(plan, drawn)))]
         blocks.append(Section("Start it", list(_launch(plan.best)), 3))
     blocks.append(Section("What else would do, and what would not", list(_others(plan)), 3))
     if plan.best is not None:
         blocks.append(Section("What it rests on", list(_grounds(plan.best)), 3))
     return Section(answer.name or "How it was found", blocks)
+
+
+def _pools(plan: Plan) -> list[Block]:
+    return [pools_table(plan)] if plan.pools else []
 
 
 def _figures(pictures: Sequence[Picture]) -> Iterator[Block]:

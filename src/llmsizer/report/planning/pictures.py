@@ -12,7 +12,7 @@ from llmsizer.planner.picks import Pick
 from llmsizer.planner.plan import Plan
 from llmsizer.planner.targets import Target
 from llmsizer.report.figures import PALETTE
-from llmsizer.report.plan import SIZES, deployment_name, pick_name, pick_row, rows_table, sensitivity_table
+from llmsizer.report.plan import SIZES, borne_changes, deployment_name, pick_name, pick_row, rows_table, sensitivity_table
 from llmsizer.report.planning.blocks import Picture
 from llmsizer.report.planning.svg import FAINT, INK, Sheet
 from llmsizer.report.roofline_plot import roofline_on
@@ -112,7 +112,7 @@ def load_picture(plan: Plan, drawn: bool) -> Picture:
     """The times of the targets over the load, with limits and planned peak."""
     targets = plan.question.targets or (Target("ttft", float("inf")), Target("tpot", float("inf")))
     figures = [target.figure for target in targets]
-    curves = [load_curve(pick, plan, figures) for pick in plan.picks]
+    curves = [load_curve(pick, figures) for pick in plan.picks]
     peak = _peak(plan.picks[0])
 
     def draw(sheet: Sheet) -> None:
@@ -265,7 +265,7 @@ def sensitivity_picture(plan: Plan, drawn: bool) -> Picture:
     def draw(sheet: Sheet) -> None:
         axes = sheet.figure.subplots()
         for row, effect in enumerate(plan.sensitivity):
-            for place, change in enumerate((effect.lower, effect.higher)):
+            for place, change in enumerate(borne_changes(effect)):
                 label = ("10 % lower", "10 % higher")[place] if row == 0 else None
                 offset = row + (place - 0.5) * 0.25
                 axes.barh(offset, 100 * (change or 0.0), height=0.24, color=_colour(place), label=label)
