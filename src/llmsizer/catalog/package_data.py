@@ -28,7 +28,7 @@ CURVES = (
 )  # fmt: skip
 DOCUMENTS = (
     "architectures.yaml", "gguf_architectures.yaml", "engines.yaml", "number_formats.yaml", "quantization_schemes.yaml",
-    "targets.yaml", "engine_flags.yaml", "techniques.yaml", "claims.yaml",
+    "targets.yaml", "engine_flags.yaml", "techniques.yaml", "claims.yaml", "module_names.yaml",
     *(f"calibrations/{name}.yaml" for name in CURVES),
 )  # fmt: skip
 RECORD_FILES = (*CATALOGS, "prices.yaml")

@@ -165,19 +165,19 @@ def _sparse(words: Words, scheme: QuantizationScheme, dtype: str, accelerator: A
 
 
 def _scheme(words: Words, model: Model, engine: EngineProfile, catalog: Catalog, notes: list[str]) -> QuantizationScheme:
-    from llmsizer.catalog.formats import quantization_scheme
+    from llmsizer.catalog.formats import published_scheme, quantization_scheme
 
     only_gguf = engine.schemes == ("gguf",)
     name = words.quantization
     if name is None or str(name).lower() == "none":
         if not only_gguf:
-            return quantization_scheme(model.native_quantization)
+            return published_scheme(model)
         name = {"fp32": "F32", "fp16": "F16"}.get(model.torch_dtype, "BF16")
         notes.append(f"quantization: {name} (llama.cpp reads GGUF; add -q Q4_K_M or the like)")
     scheme = quantization_scheme(str(name), gguf=only_gguf)
     if scheme.id == "fp8" and model.native_quantization.startswith("fp8"):
-        return quantization_scheme(model.native_quantization)
-    return scheme
+        return published_scheme(model)
+    return published_scheme(model) if scheme.id == model.native_quantization else scheme
 
 
 def _dtype(words: Words, model: Model, scheme: QuantizationScheme, accelerator: Accelerator, notes: list[str]) -> str:

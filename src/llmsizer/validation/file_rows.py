@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from llmsizer.catalog.catalog import Catalog, load_catalog
-from llmsizer.catalog.formats import number_formats, quantization_scheme
+from llmsizer.catalog.formats import number_formats, published_scheme, quantization_scheme
+from llmsizer.catalog.models import stored_as
 from llmsizer.core.explain import plain
 from llmsizer.core.quantities import MIB
 from llmsizer.question.ask import ask
 from llmsizer.question.words import Words
+from llmsizer.schema.model import Model
+from llmsizer.schema.number_format import QuantizationScheme
 from llmsizer.sizing.estimate import Estimate
 from llmsizer.sizing.weights import checkpoint_bytes
 from llmsizer.validation.measurements import measured_rows
@@ -26,7 +29,7 @@ def checkpoint_errors(catalog: Catalog | None = None) -> list[ErrorRow]:
 
 
 def _checkpoint(row: Mapping[str, Any], catalog: Catalog) -> ErrorRow:
-    model, scheme = catalog.model(row["model"]), quantization_scheme(row["quantization"])
+    model, scheme = _stored(row, catalog)
     computed = float(plain(checkpoint_bytes(model, scheme, number_formats()[model.torch_dtype], bool(row.get("published")))))
     measured = float(row["bytes"]) if "bytes" in row else row["bits_per_weight"] * row["parameters"] / 8
     kind = "16-bit" if scheme.id in UNQUANTIZED else "GGUF" if scheme.is_gguf else "quantized"
@@ -36,6 +39,15 @@ def _checkpoint(row: Mapping[str, Any], catalog: Catalog) -> ErrorRow:
         allowed = 0.005 / row["bits_per_weight"]
     error = 0.0 if abs(error) <= allowed else error
     return ErrorRow(f"checkpoint size, {kind}", row["checkpoint"], scheme.id, row["role"], computed, measured, error)
+
+
+def _stored(row: Mapping[str, Any], catalog: Catalog) -> tuple[Model, QuantizationScheme]:
+    """The model of a row and the scheme it is stored in: by name, or as its quantization_config says."""
+    model = catalog.model(row["model"])
+    if "quantization_config" not in row:
+        return model, quantization_scheme(row["quantization"])
+    model = stored_as(model, row["quantization_config"], row["checkpoint"])
+    return model, published_scheme(model)
 
 
 def buffer_errors(catalog: Catalog | None = None) -> list[ErrorRow]:

@@ -13,11 +13,10 @@ from llmsizer.planner.advice.figures import served
 from llmsizer.question.ask import with_concurrency
 from llmsizer.question.words import Words
 from llmsizer.schema.deployment import Case
-from llmsizer.schema.number_format import NumberFormat
+from llmsizer.schema.number_format import NATIVE, QUANTIZED_ROLES, NumberFormat
 from llmsizer.sizing.estimate import Estimate
 from llmsizer.sizing.memory import memory_estimate
 from llmsizer.sizing.speed import speed_estimate
-from llmsizer.sizing.tensor_formats import NATIVE, QUANTIZED_ROLES
 
 STEP = 0.1
 FIGURES = ("ttft_seconds", "tpot_seconds", "requests_per_second", "usd_per_request")
@@ -139,9 +138,11 @@ def _weights(case: Case, factor: float) -> Case:
     rest = {role.name.lower(): own for role in Role if role not in QUANTIZED_ROLES}
     roles = rest | {role: name_of(stored) for role, stored in scheme.roles.items()}
     dense = name_of(scheme.dense_linear) if scheme.dense_linear is not None else None
-    return replace(
-        case, scheme=replace(scheme, formats=formats, roles=roles, linear=name_of(scheme.linear), dense_linear=dense)
-    )
+    tensors = {place: name_of(stored) for place, stored in scheme.tensors.items()}
+    scaled = replace(
+        scheme, formats=formats, roles=roles, linear=name_of(scheme.linear), dense_linear=dense, tensors=tensors
+    )  # fmt: skip
+    return replace(case, scheme=scaled)
 
 
 def _scaled(stored: NumberFormat, factor: float) -> NumberFormat:
