@@ -13,6 +13,7 @@ from llmsizer.cli.output import checked_format, print_tables
 from llmsizer.core.errors import InvalidQuestion
 from llmsizer.core.files import write_whole
 from llmsizer.question.words import checked_choice
+from llmsizer.report.left_out import left_out_table
 from llmsizer.report.validation import (
     both_runs_table,
     kernel_table,
@@ -21,6 +22,7 @@ from llmsizer.report.validation import (
     validation_page,
     worst_table,
 )
+from llmsizer.validation.left_out import KINDS
 from llmsizer.validation.ranking import ranking, rated_rows
 from llmsizer.validation.run import PARTS, all_errors
 from llmsizer.validation.run_rows import shipped_before_after
@@ -80,7 +82,8 @@ def _print_shipped(nouns: Catalog, part: str | None, worst: int, write: str | No
     found = summaries(errors, worst)
     tables = [summary_table(found)]
     if part != "memory":
-        tables += [kernel_table(), ranking_table(ranking(rated_rows(nouns)), worst)]
+        tables += [kernel_table(), *(left_out_table(kind, names=worst > 0) for kind in KINDS)]
+        tables.append(ranking_table(ranking(rated_rows(nouns)), worst))
     if worst:
         tables.append(worst_table(found))
     print_tables("Estimate against measurement", tables, form)

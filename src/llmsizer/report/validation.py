@@ -8,6 +8,7 @@ from typing import Any
 from llmsizer.catalog.calibrations import FAMILIES
 from llmsizer.catalog.package_data import package_data
 from llmsizer.report.calibration import compared_errors
+from llmsizer.report.left_out import left_out_parts
 from llmsizer.report.tables import Table, as_markdown
 from llmsizer.validation.benchmark_runs import RunComparison
 from llmsizer.validation.ranking import Ranking
@@ -168,6 +169,7 @@ def validation_page(errors: Sequence[ErrorRow], order: Ranking, runs: Sequence[B
     found = summaries(errors, worst)
     parts = [PAGE, "## Errors by quantity", as_markdown(summary_table(found)), "## Errors by group",
              as_markdown(group_table(errors, LOADED)), "## Kernels", as_markdown(kernel_table()),
-             "## Order of deployments", ORDER, as_markdown(ranking_table(order)), *own_runs_parts(runs), REMARKS,
+             *left_out_parts(worst), "## Order of deployments", ORDER, as_markdown(ranking_table(order)),
+             *own_runs_parts(runs), REMARKS,
              "## Worst rows", as_markdown(worst_table(found))]  # fmt: skip
     return "\n\n".join(part.strip() for part in parts) + "\n"
