@@ -18,12 +18,14 @@ from llmsizer.report.validation import (
     both_runs_table,
     kernel_table,
     ranking_table,
+    regime_table,
     summary_table,
     validation_page,
     worst_table,
 )
 from llmsizer.validation.left_out import KINDS
 from llmsizer.validation.ranking import ranking, rated_rows
+from llmsizer.validation.regimes import regimes
 from llmsizer.validation.run import PARTS, all_errors
 from llmsizer.validation.run_rows import shipped_before_after
 from llmsizer.validation.statistics import summaries
@@ -77,10 +79,12 @@ def command(
 def _print_shipped(nouns: Catalog, part: str | None, worst: int, write: str | None, form: str) -> None:
     """Prints the errors of all measurements that ship with llmsizer."""
     errors = all_errors(nouns, part)
+    by_regime = regimes(errors, nouns)
     if write is not None:
-        write_whole(write, validation_page(errors, ranking(rated_rows(nouns)), list(shipped_before_after(nouns))))
+        page = validation_page(errors, by_regime, ranking(rated_rows(nouns)), list(shipped_before_after(nouns)))
+        write_whole(write, page)
     found = summaries(errors, worst)
-    tables = [summary_table(found)]
+    tables = [summary_table(found), regime_table(by_regime)]
     if part != "memory":
         tables += [kernel_table(), *(left_out_table(kind, names=worst > 0) for kind in KINDS)]
         tables.append(ranking_table(ranking(rated_rows(nouns)), worst))

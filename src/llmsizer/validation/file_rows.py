@@ -38,7 +38,9 @@ def _checkpoint(row: Mapping[str, Any], catalog: Catalog) -> ErrorRow:
     if "bits_per_weight" in row:
         allowed = 0.005 / row["bits_per_weight"]
     error = 0.0 if abs(error) <= allowed else error
-    return ErrorRow(f"checkpoint size, {kind}", row["checkpoint"], scheme.id, row["role"], computed, measured, error)
+    return ErrorRow(
+        f"checkpoint size, {kind}", row["checkpoint"], scheme.id, row["role"], computed, measured, error, row.get("cause", "")
+    )
 
 
 def _stored(row: Mapping[str, Any], catalog: Catalog) -> tuple[Model, QuantizationScheme]:
@@ -85,7 +87,8 @@ def _buffers(row: Mapping[str, Any], catalog: Catalog) -> Iterator[ErrorRow]:
 def _row(row: Mapping[str, Any], quantity: str, estimate: Any, measured: float) -> ErrorRow:
     group = f"{row['model']} {row['quantization']}"
     value = float(estimate)
-    return ErrorRow(quantity, row["id"], group, row["role"], value, measured, value / measured - 1)
+    return ErrorRow(quantity, row["id"], group, row["role"], value, measured, value / measured - 1, row.get("cause", ""),
+                    engine="llama.cpp")  # fmt: skip
 
 
 def _estimate(row: Mapping[str, Any], catalog: Catalog, devices: int = 1) -> Estimate:
