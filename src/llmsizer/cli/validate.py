@@ -16,6 +16,7 @@ from llmsizer.question.words import checked_choice
 from llmsizer.report.left_out import left_out_table
 from llmsizer.report.validation import (
     both_runs_table,
+    headline_table,
     kernel_table,
     ranking_table,
     regime_table,
@@ -23,6 +24,7 @@ from llmsizer.report.validation import (
     validation_page,
     worst_table,
 )
+from llmsizer.validation.headlines import headlines as headlines_of
 from llmsizer.validation.left_out import KINDS
 from llmsizer.validation.ranking import ranking, rated_rows
 from llmsizer.validation.regimes import regimes
@@ -33,6 +35,8 @@ from llmsizer.validation.statistics import summaries
 EXAMPLES = """Examples:
 
   llmsizer validate
+
+  llmsizer validate --headlines
 
   llmsizer validate --only speed --worst 10 --format markdown
 """
@@ -58,6 +62,9 @@ def command(
     ] = None,
     worst: Annotated[int, typer.Option("--worst", help="Worst rows to print for each quantity.", min=0, max=1000)] = 3,
     only: Annotated[str | None, typer.Option("--only", help="memory or speed.", metavar="PART")] = None,
+    headlines: Annotated[
+        bool, typer.Option("--headlines", help="Print the few figures that say how far to trust an estimate.")
+    ] = False,
     write: Annotated[
         str | None, typer.Option("--write", help="Write the page of the documentation into this file.", metavar="FILE")
     ] = None,
@@ -72,6 +79,9 @@ def command(
         return
     if calibration is not None:
         raise InvalidQuestion("--calibration: expected a FILE to show under it", "for example: llmsizer validate my-run.yaml")
+    if headlines:
+        print_tables("Estimate against measurement", [headline_table(headlines_of(all_errors(catalog_of(catalog))))], format_)
+        return
     part = checked_choice("--only", only, list(PARTS)) if only is not None else None
     _print_shipped(catalog_of(catalog), part, worst, write, format_)
 

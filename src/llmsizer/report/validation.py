@@ -12,6 +12,7 @@ from llmsizer.report.left_out import left_out_parts
 from llmsizer.report.tables import Table, as_markdown
 from llmsizer.validation.benchmark_runs import RunComparison
 from llmsizer.validation.causes import LARGE, causes
+from llmsizer.validation.headlines import Headline, headlines
 from llmsizer.validation.ranking import Ranking
 from llmsizer.validation.regimes import FEWEST_ROWS, LEAST_INSIDE, Regime, phase_of
 from llmsizer.validation.run_rows import BeforeAfter
@@ -47,6 +48,17 @@ def regime_table(found: Sequence[Regime]) -> Table:
         rows.append([*place, *(percents[i] for i in (0, 3, 4, 5)), mark])
     title = f"Errors in % by regime (too narrow: fewer than {100 * LEAST_INSIDE:.0f} % inside, of {FEWEST_ROWS} rows or more)"
     return Table(title, REGIME_HEADERS, rows, right=(4, 5, 6, 7, 8))
+
+
+def headline_table(found: Sequence[Headline]) -> Table:
+    """The few figures that say how far estimates may be trusted."""
+    rows = []
+    for each in found:
+        percents = _percent(each.summary)
+        sizes = ["", ""] if each.is_mixed else [percents[0], percents[3]]
+        rows.append([each.title, str(each.summary.count), *sizes, percents[5]])
+    headers = ["figure", "runs", "median error %", "9 of 10 within %", "in the 80 % interval %"]
+    return Table("Estimates against runs that set no parameter", headers, rows, right=(1, 2, 3, 4))
 
 
 def regime_worst_table(found: Sequence[Regime]) -> Table:
@@ -185,7 +197,8 @@ def validation_page(
 ) -> str:
     """The page as Markdown."""
     found = summaries(errors, worst)
-    parts = [PAGE, "## Errors by quantity", as_markdown(summary_table(found)), "## Errors by regime",
+    parts = [PAGE, as_markdown(headline_table(headlines(errors))), "## Errors by quantity", as_markdown(summary_table(found)),
+             "## Errors by regime",
              as_markdown(regime_table(by_regime)), as_markdown(cause_table(errors)), "## Kernels", as_markdown(kernel_table()),
              *left_out_parts(worst), "## Order of deployments", ORDER, as_markdown(ranking_table(order)),
              *own_runs_parts(runs), "## Worst rows", as_markdown(worst_table([s for s in found if _is_size(s)])),
