@@ -110,6 +110,12 @@ def test_an_estimate_takes_the_formats_of_the_checkpoint(config_in: IN):
     assert awq < own
 
 
+def test_a_variant_is_not_stored_as_the_checkpoint_is(config_in: IN):
+    folder = str(config_in(quantization_config={"quant_method": "fp8", "modules_to_not_convert": ["model.layers.1"]}))
+    whole = llmsizer.estimate(folder, "h100", transform="prune:unstructured:0.5").memory.per_gpu.weights_bytes
+    assert whole < llmsizer.estimate(folder, "h100").memory.per_gpu.weights_bytes
+
+
 def test_names_that_fit_nothing_are_told(config_in: IN):
     model = read(config_in, quant_method="fp8", modules_to_not_convert=["visual.blocks", "model.layers.0.mixer.secret_proj"])
     assert "1 names" in model.notes

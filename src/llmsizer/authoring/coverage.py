@@ -29,6 +29,10 @@ HEADING = """# Deployments of which measured rows ship with llmsizer: the combin
 # split: ranks of tensor, pipeline and data parallelism; regime: batch (a static batch) or load
 # rows: measured rows of the combination
 """
+SOURCES = """sources:
+  rows: {title: "measured rows of the package, each with its own source", version: of this package}
+source: rows
+"""
 
 
 def combinations(catalog: Catalog) -> list[dict[str, Any]]:
@@ -55,7 +59,7 @@ def _measured(catalog: Catalog) -> Iterator[Combination]:
 
 def coverage_text(rows: list[dict[str, Any]]) -> str:
     """The file."""
-    lines = [HEADING.rstrip(), "combinations:"]
+    lines = [HEADING.rstrip(), SOURCES.rstrip(), "combinations:"]
     for row in rows:
         versions = ", ".join(f'"{version}"' for version in row["versions"])
         words = [f"{name}: {value if name == 'rows' else _quoted(value)}" for name, value in row.items() if name != "versions"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from llmsizer.catalog.calibrations import NAMES, calibration_of
 from llmsizer.catalog.catalog import Catalog
-from llmsizer.catalog.formats import cache_format, number_formats
+from llmsizer.catalog.formats import cache_format, number_formats, published_scheme, quantization_scheme
 from llmsizer.catalog.paths import is_model_path
 from llmsizer.core.errors import InvalidQuestion, UnsupportedCombination
 from llmsizer.question.limits import batching_of, check_length, limits_of, prompts_of, seconds_of
@@ -138,7 +139,7 @@ def _model(words: Words, catalog: Catalog, notes: list[str]) -> tuple[Model, Qua
 
     variant = transformed(model, str(words.transform))
     notes.append(f"transform: {variant.notes.removeprefix(model.notes).strip()}")
-    return variant, None  # a variant is not stored as the file is
+    return replace(variant, stored_formats={}), None  # a variant is not stored as the file is
 
 
 def _named_model(words: Words, catalog: Catalog) -> tuple[Model, QuantizationScheme | None]:
@@ -165,8 +166,6 @@ def _sparse(words: Words, scheme: QuantizationScheme, dtype: str, accelerator: A
 
 
 def _scheme(words: Words, model: Model, engine: EngineProfile, catalog: Catalog, notes: list[str]) -> QuantizationScheme:
-    from llmsizer.catalog.formats import published_scheme, quantization_scheme
-
     only_gguf = engine.schemes == ("gguf",)
     name = words.quantization
     if name is None or str(name).lower() == "none":
@@ -307,10 +306,15 @@ def _draft(words: Words, model: Model, catalog: Catalog) -> Draft | None:
     if method == "draft" and not name:
         raise InvalidQuestion("--speculative draft: expected a draft model", "for example: draft:llama-3.2-1b:5")
     draft_model = catalog.model(str(name)) if name else None
-    scheme = catalog.scheme(str(given.get("quantization") or draft_model.native_quantization)) if draft_model else None
+    scheme = _draft_scheme(given, draft_model, catalog) if draft_model else None
     tokens = checked_integer("speculative.num_speculative_tokens", given.get("num_speculative_tokens", 3), most=64)
     acceptance = checked_fraction("speculative.acceptance", given.get("acceptance", DEFAULT_ACCEPTANCE))
     return Draft(method=method, num_speculative_tokens=tokens, model=draft_model, scheme=scheme, acceptance=acceptance)
+
+
+def _draft_scheme(given: Mapping[str, Any], draft: Model, catalog: Catalog) -> QuantizationScheme:
+    asked = given.get("quantization")
+    return catalog.scheme(str(asked)) if asked else published_scheme(draft)
 
 
 def _mapping(name: str, given: Any, known: set[str]) -> dict[str, Any]:

@@ -42,6 +42,7 @@ HEADING = """# Errors of the estimates of measured rows in %, with their device 
 # errors: signed, estimate above measurement positive; worst: the rows with the largest
 # curves: checksum of the calibrations and engine figures that the fits started from
 """
+SOURCE = "source: rows of measurements/speed.yaml, kernel tables of aiconfigurator-core (NVIDIA, Apache-2.0)"
 
 
 def figures_of(row: FitRow) -> dict[str, float]:
@@ -132,7 +133,7 @@ def _result(kind: str, name: str, quantity: str, errors: Sequence[ErrorRow]) -> 
 
 def text_of(rows: Sequence[Mapping[str, Any]], today: date) -> str:
     """The file."""
-    lines = [HEADING.rstrip(), f"date: {today}", f'curves: "{curves_checksum()}"', "rows:"]
+    lines = [HEADING.rstrip(), SOURCE, f"date: {today}", f'curves: "{curves_checksum()}"', "rows:"]
     for row in rows:
         worst = ", ".join(f"{{id: {each['id']}, error: {each['error']}}}" for each in row["worst"])
         lines.append(f"  - {{left_out: {row['left_out']}, name: {row['name']}, quantity: {row['quantity']},")
