@@ -26,6 +26,7 @@ from llmsizer.authoring.fit.measured import measured_devices, measured_rows, rea
 from llmsizer.authoring.fit.pooling import Fitter
 from llmsizer.catalog.calibrations import calibration_by
 from llmsizer.catalog.catalog import load_catalog
+from llmsizer.report.left_out import left_out_table, worst_left_out_table
 from llmsizer.validation import measurements
 from llmsizer.validation.left_out import KINDS, TPOT, document, left_out_errors
 from llmsizer.validation.statistics import ErrorRow, summary
@@ -128,3 +129,12 @@ def test_the_stored_results_cover_what_was_measured(kind: str):
 def test_times_per_token_hold_on_what_was_never_seen(kind: str, most: float):
     errors = [error for error in left_out_errors(kind) if error.quantity in TPOT]
     assert summary(errors).median < most
+
+
+def test_the_page_says_when_the_results_belong_to_earlier_curves(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("llmsizer.report.left_out.is_current", lambda: False)
+    table = left_out_table("device")
+    assert "earlier curves" in table.title
+    assert table.rows[0][0] == "all"
+    assert len(left_out_table("device", names=False).rows) == 2
+    assert worst_left_out_table("model", 3).rows[0][0] in {row["model"] for row in measurements.measured_rows("speed.yaml")}

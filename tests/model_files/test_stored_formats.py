@@ -12,6 +12,7 @@ import llmsizer
 from llmsizer.blocks.operation import Role, Weight
 from llmsizer.catalog.formats import number_formats, published_scheme
 from llmsizer.catalog.model_files import model_from_path
+from llmsizer.catalog.models import stored_as
 from llmsizer.catalog.module_names import Module, pattern_of
 from llmsizer.core.errors import CatalogError
 from llmsizer.schema.model import Model
@@ -21,6 +22,7 @@ from llmsizer.validation.file_rows import checkpoint_errors
 IN = Callable[..., Path]
 WEIGHTS = {"num_bits": 4, "type": "int", "group_size": 128, "strategy": "group"}
 ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
+LAYERS = range(61)
 MLP = {"gate_proj", "up_proj", "down_proj"}
 
 
@@ -127,6 +129,10 @@ def test_names_that_fit_nothing_are_told(config_in: IN):
     [
         ({"quant_method": "fp8", "ignored_layers": "lm_head"}, "ignored_layers"),
         ({"quant_method": "fp8", "ignored_layers": ["re:("]}, "regular expression"),
+        ({"quant_method": "fp8", "ignored_layers": ["re:(.*a)*$"]}, "repetitions"),
+        ({"quant_method": "fp8", "ignored_layers": [f"*{n}" for n in range(1001)]}, "1,001 expressions"),
+        ({"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "quantized_layers": {}}, "quantized_layers"),
+        ({"quant_method": "compressed-tensors", "config_groups": {"group_0": {"targets": ["Linear"]}}}, "weights"),
         ({"bits": 4, "group_size": 64, "lm_head": {"bits": 7, "group_size": 64}}, "mlx-7bit-g64"),
     ],
 )
@@ -152,3 +158,35 @@ def test_published_sizes_of_quantized_checkpoints_are_met(catalog: llmsizer.Cata
     errors = [abs(row.error) for row in checkpoint_errors(catalog) if row.quantity == "checkpoint size, quantized"]
     assert len(errors) >= 40
     assert max(errors) < 0.005
+
+
+@pytest.mark.parametrize(
+    ("name", "quantization", "kept"),
+    [
+        # Expressions that name dense and shared experts leave the routed ones alone, as Kimi-K2's do.
+        ("moonshotai/Kimi-K2-Instruct", {
+            "quant_method": "compressed-tensors",
+            "config_groups": {"group_0": {"targets": ["Linear"], "weights": {**WEIGHTS, "group_size": 32}}},
+            "ignore": ["lm_head", "re:.*self_attn.*", "re:.*shared_experts.*", r"re:.*mlp\.(gate|up|gate_up|down)_proj.*"],
+        }, set()),
+        ("deepseek-ai/DeepSeek-V3", {
+            "quant_method": "modelopt", "quant_algo": "NVFP4",
+            "exclude_modules": ["lm_head", "*mlp.gate", "model.layers.61*", *(f"model.layers.{n}.self_attn*" for n in LAYERS)],
+        }, {"q_a_proj", "kv_a_proj", "q_b_proj", "kv_b_proj", "o_proj"}),
+        ("Qwen/Qwen3-Next-80B-A3B-Instruct", {
+            "quant_method": "awq", "bits": 4, "group_size": 128,
+            "modules_to_not_convert": ["linear_attn", "mlp.gate", "lm_head"],
+        }, {"in_proj_qkvz", "out_proj"}),
+    ],
+)  # fmt: skip
+def test_lists_of_published_checkpoints(catalog: llmsizer.Catalog, name: str, quantization: dict[str, Any], kept: set[str]):
+    model = stored_as(catalog.model(name), quantization, "test")
+    assert {weight for weight, _ in model.stored_formats} == kept
+    assert set(model.stored_formats.values()) <= {"native"}
+    assert "quantization_config" not in model.notes.removeprefix(catalog.model(name).notes)
+
+
+def test_mlx_names_its_experts_otherwise(catalog: llmsizer.Catalog):
+    shapes = {f"model.layers.{n}.mlp.switch_mlp.down_proj": {"bits": 6, "group_size": 64} for n in range(4)}
+    model = stored_as(catalog.model("Qwen/Qwen3-30B-A3B"), {"bits": 4, "group_size": 64, **shapes}, "test")
+    assert model.stored_formats == dict.fromkeys(places(*range(4), names={"experts.down_proj"}), "mlx-6bit-g64")

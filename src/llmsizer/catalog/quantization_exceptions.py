@@ -25,7 +25,9 @@ from llmsizer.schema.number_format import NATIVE, QuantizationScheme
 
 # Lists of modules that stay as they are, by the name that one tool or another gives them.
 SKIPPED = ("ignore", "ignored_layers", "modules_to_not_convert", "exclude_modules", "llm_int8_skip_modules")
-MOST_EXCEPTIONS = 100_000
+# Bounds that no checkpoint comes near; beyond them, or with repetitions of repetitions, a file would only waste time.
+MOST_EXCEPTIONS, MOST_EXPRESSIONS = 100_000, 1000
+_NESTED = re.compile(r"\((?:[^()\\]|\\.)*[*+}](?:[^()\\]|\\.)*\)[*+{]")
 # Stands for every matrix: compressed-tensors names classes of modules, such as Linear.
 EVERY_MATRIX = ""
 
@@ -50,20 +52,25 @@ def stored_formats(model: Model, config: Config) -> tuple[dict[Place, str], tupl
     rules = [_rule(quantization, *each) for each in _exceptions(method, quantization)]
     if not rules:
         return {}, ()
+    expressions = sum(rule.pattern.expression is not None and rule.pattern.layer is None for rule in rules)
+    if expressions > MOST_EXPRESSIONS:
+        raise quantization.error("ignore", f"expected at most {MOST_EXPRESSIONS:,} patterns, got {expressions:,} expressions")
     scheme = quantization_scheme(model.native_quantization)
-    formats, unmatched = _formats(model, scheme, rules)
-    names = [rule.pattern.text for rule in unmatched if not is_unquantized(rule.pattern.text)]
+    formats, unmatched = _formats(model, scheme, rules, method == "mlx")
+    texts, layers = [rule.pattern.text for rule in unmatched], int(plain(model.num_hidden_layers))
+    names = [text for text in texts if not is_unquantized(text, layers)]
     some = ", ".join(f"'{name[:60]}'" for name in names[:3])
     return formats, ((f"{len(names)} names in its quantization_config fit no known module, such as {some}",) if names else ())
 
 
-def _formats(model: Model, scheme: QuantizationScheme, rules: list[Rule]) -> tuple[dict[Place, str], list[Rule]]:
+def _formats(model: Model, scheme: QuantizationScheme, rules: list[Rule], is_mlx: bool) -> tuple[dict[Place, str], list[Rule]]:
+    """The formats that differ from the scheme's, and the rules that fit nothing."""
     by_layer: dict[int | None, list[tuple[int, Rule]]] = defaultdict(list)
     for order, rule in enumerate(rules):
         by_layer[rule.pattern.layer].append((order, rule))
     formats: dict[Place, str] = {}
     fitted: set[int] = set()
-    for module in modules(model):
+    for module in modules(model, is_mlx):
         near = by_layer[None] + (by_layer.get(module.layer, []) if module.layer is not None else [])
         fitting = [(order, rule) for order, rule in near if _fits(rule, module)]
         fitted |= {order for order, _ in fitting}
@@ -85,6 +92,8 @@ def _is_matrix(weight: Weight) -> bool:
 
 
 def _rule(config: Config, key: str, text: str, format_: str) -> Rule:
+    if text.startswith("re:") and _NESTED.search(text):
+        raise config.error(key, f"'{text[:60]}' nests repetitions", "Expected a plain regular expression of names.")
     try:
         return Rule(pattern_of(text), format_)
     except re.error as error:
