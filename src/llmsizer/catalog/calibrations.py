@@ -47,6 +47,12 @@ def calibration_of(name: str, accelerator: Accelerator, engine: str) -> Calibrat
     return Calibration(name, accelerator.id, find)
 
 
+def calibration_by(documents: Mapping[str, Any], accelerator: Accelerator, engine: str) -> Calibration:
+    """The calibration of a device by other fits: ``documents`` replace the built-in files of their names."""
+    place = _Place(accelerator.id, accelerator.architecture, accelerator.vendor, engine, documents)
+    return Calibration("auto", accelerator.id, lru_cache(maxsize=None)(place.find))
+
+
 @lru_cache(maxsize=512)
 def _finder(name: str, device: str, architecture: str, vendor: str, engine: str) -> Callable[[str, str], Curve | None]:
     """Looks curves up, each once; a calibration of its own for every case then tells what that case used."""
@@ -56,15 +62,18 @@ def _finder(name: str, device: str, architecture: str, vendor: str, engine: str)
 class _Place:
     """A device and engine that look for curves."""
 
-    def __init__(self, device: str, architecture: str, vendor: str, engine: str) -> None:
+    def __init__(
+        self, device: str, architecture: str, vendor: str, engine: str, documents: Mapping[str, Any] | None = None
+    ) -> None:
         self.device, self.architecture, self.vendor, self.engine = device, architecture, vendor, engine
+        self.documents = documents or {}
         self.relative = package_data("calibrations/vendors.yaml")["architecture_resembles"].get(architecture, architecture)
 
     def find(self, family: str, format_: str) -> Curve | None:
         """The nearest curve of a family in a format, or in a format whose kernels resemble it. A format may name
         its kernel library (``nvfp4/trtllm-gen``); where no curve of that applies, the engine's own kernels do."""
-        document = package_data(f"calibrations/{FAMILIES[family]}.yaml")
-        shared = (package_data(f"calibrations/{name}.yaml")["curves"] for name in SHARED)
+        document = self._document(FAMILIES[family])
+        shared = (self._document(name)["curves"] for name in SHARED)
         curves = [*document["curves"], *(curve for several in shared for curve in several)]
         plainly = format_.partition("/")[0]
         resembling = package_data("number_formats.yaml")["kernel_resembles"].get(plainly, ())
@@ -75,6 +84,9 @@ class _Place:
                 curve = max(ranked, key=lambda pair: pair[0])[1]
                 return self._made(document, curve, family, format_, resembles=name not in (format_, plainly))
         return None
+
+    def _document(self, name: str) -> Any:
+        return self.documents[name] if name in self.documents else package_data(f"calibrations/{name}.yaml")
 
     def _rank(self, curve: Mapping[str, Any]) -> tuple[float, int] | None:
         """How near a curve is; None when it belongs to others."""

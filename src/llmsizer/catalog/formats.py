@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from llmsizer.catalog.package_data import package_data
 from llmsizer.core.errors import UnknownName
 from llmsizer.core.explain import Provenance, Source
-from llmsizer.schema.number_format import CacheFormat, MixRule, NumberFormat, QuantizationScheme
+from llmsizer.schema.model import Model
+from llmsizer.schema.number_format import NATIVE, CacheFormat, MixRule, NumberFormat, QuantizationScheme
 
-NATIVE = ("fp32", "fp16", "bf16")
+UNQUANTIZED = ("fp32", "fp16", "bf16")
 
 
 def _source(sources: Mapping[str, Any], key: str) -> Provenance:
@@ -80,6 +82,18 @@ def quantization_scheme(name: str, gguf: bool = False) -> QuantizationScheme:
     return _scheme(names[fitting[0]])
 
 
+def published_scheme(model: Model) -> QuantizationScheme:
+    """The scheme of a model's published checkpoint, with what it stores otherwise than the scheme does."""
+    return _with_stored(model) if model.stored_formats else quantization_scheme(model.native_quantization)
+
+
+@lru_cache(maxsize=64)
+def _with_stored(model: Model) -> QuantizationScheme:
+    scheme = quantization_scheme(model.native_quantization)
+    used = {name: number_formats()[name] for name in {*model.stored_formats.values()} - {NATIVE}}
+    return replace(scheme, tensors=model.stored_formats, formats={**scheme.formats, **used})
+
+
 @lru_cache(maxsize=256)
 def _scheme(name: str) -> QuantizationScheme:
     data = package_data("quantization_schemes.yaml")
@@ -88,7 +102,7 @@ def _scheme(name: str) -> QuantizationScheme:
     entry = data["schemes"][name]
     formats = number_formats()
     roles = entry.get("roles") or {}
-    used = {entry["linear"], entry.get("dense_linear"), *roles.values(), *NATIVE} - {"native", None}
+    used = {entry["linear"], entry.get("dense_linear"), *roles.values(), *UNQUANTIZED} - {NATIVE, None}
     return QuantizationScheme(
         id=name, linear=entry["linear"], roles=roles, formats={key: formats[key] for key in used},
         dense_linear=entry.get("dense_linear"), note=entry.get("note", ""),

@@ -12,9 +12,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from llmsizer.blocks.operation import Role, Weight, vector
+from llmsizer.blocks.operation import Role, Weight
 from llmsizer.catalog.formats import number_formats
 from llmsizer.catalog.gguf_files import GgufFile, GgufTensor
+from llmsizer.catalog.model_weights import layer_weights, outer_weights
 from llmsizer.catalog.package_data import package_data
 from llmsizer.core.errors import CatalogError
 from llmsizer.core.explain import Provenance, Source, plain
@@ -39,7 +40,7 @@ def file_scheme(model: Model, file: GgufFile, name: str) -> tuple[QuantizationSc
         if layer is not None and layer not in layers:
             unknown += tensors
             continue
-        weights = _outer_weights(model) if layer is None else _layer_weights(layers[layer], model)
+        weights = outer_weights(model) if layer is None else layer_weights(layers[layer], model)
         matched, rest = _matched(weights, tensors, layer is None)
         unknown += rest
         for names, held in matched.items():
@@ -77,30 +78,6 @@ def _most_common(file: GgufFile) -> str:
     for tensor in file.tensors:
         sizes[tensor.type] += tensor.bytes if len(tensor.shape) > 1 else 0
     return sizes.most_common(1)[0][0] if sizes else VECTOR
-
-
-def _outer_weights(model: Model) -> dict[str, Weight]:
-    """The weights outside the layers, under the names the lowering gives them."""
-    hidden = model.hidden_size
-    rows = model.embedding_rows if model.embedding_rows is not None else model.vocab_size
-    found = [Weight("embed_tokens", Role.EMBEDDING, hidden, rows), vector("final_norm", hidden, model.final_norm_vectors)]
-    if model.position_rows is not None:
-        found.append(Weight("embed_positions", Role.EMBEDDING, hidden, model.position_rows))
-    if model.embedding_norm_vectors is not None:
-        found.append(vector("embedding_norm", hidden, model.embedding_norm_vectors))
-    if model.lm_head and not model.tie_word_embeddings:
-        bias = model.vocab_size if model.lm_head_bias else None
-        found.append(Weight("lm_head", Role.LM_HEAD, hidden, model.vocab_size, bias=bias))
-    return {weight.name: weight for weight in (*found, *model.extra)}
-
-
-def _layer_weights(group: LayerGroup, model: Model) -> dict[str, Weight]:
-    hidden = model.hidden_size
-    found = [vector("norms", hidden, group.norm_vectors), *group.extra]
-    for block in (group.attention, group.feed_forward):
-        if block is not None:
-            found += [weight for operation in block.operations(hidden) for weight in operation.weights]
-    return {weight.name: weight for weight in found}
 
 
 def _matched(
@@ -181,7 +158,7 @@ def _unlisted(name: str, bits: float) -> NumberFormat:
 
 def _check_complete(model: Model, layers: Mapping[int, LayerGroup], places: Mapping[Place, str], file: Path) -> None:
     for layer, group in [(None, None), *sorted(layers.items())]:
-        weights = _outer_weights(model) if group is None else _layer_weights(group, model)
+        weights = outer_weights(model) if group is None else layer_weights(group, model)
         missing = [name for name, weight in weights.items() if (name, layer) not in places and _elements(weight)]
         if missing:
             where = "outside the layers" if layer is None else f"in layer {layer}"

@@ -54,7 +54,7 @@ class ModelSource:
         checks = Checks()
         if stored is not None and stored.parameters is not None and made.native_quantization == made.torch_dtype:
             checks = Checks(total_parameters=stored.parameters, source=f"safetensors headers of {self.file.parent.name}")
-        return replace(made, checks=checks, notes=" ".join(self.notes))
+        return replace(made, checks=checks, notes="; ".join(note for note in (*self.notes, made.notes) if note))
 
 
 def model_from_path(path: Path) -> tuple[Model, QuantizationScheme | None]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from llmsizer.catalog.architectures import build_model
 from llmsizer.catalog.config_reader import Config
-from llmsizer.catalog.quantization_config import native_scheme
+from llmsizer.catalog.quantization_config import native_scheme, quantization_method
 from llmsizer.core.explain import Provenance
 from llmsizer.schema.model import Checks, Model
 
@@ -77,4 +77,21 @@ def model_of_entry(
     if model.mtp is not None and entry.get("mtp_embedding_copies"):
         fields["mtp"] = replace(model.mtp, embedding_copies=entry["mtp_embedding_copies"])
     fields["tied_head_stored"] = "tied_head_copy" in (checks.get("includes") or ())
-    return replace(model, **fields)
+    return _with_stored_formats(replace(model, **fields), config)
+
+
+def stored_as(model: Model, quantization: Mapping[str, Any], where: str) -> Model:
+    """The model as a checkpoint with another ``quantization_config`` stores it."""
+    config = Config({"quantization_config": quantization}, where)
+    native = native_scheme(config, model.torch_dtype)
+    return _with_stored_formats(replace(model, native_quantization=native, stored_formats={}), config)
+
+
+def _with_stored_formats(model: Model, config: Config) -> Model:
+    """The model with what its quantization_config says of single modules."""
+    if quantization_method(config) is None:
+        return model
+    from llmsizer.catalog.quantization_exceptions import stored_formats
+
+    formats, notes = stored_formats(model, config)
+    return replace(model, stored_formats=formats, notes="; ".join(note for note in (model.notes, *notes) if note))

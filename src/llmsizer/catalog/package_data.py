@@ -28,7 +28,8 @@ CURVES = (
 )  # fmt: skip
 DOCUMENTS = (
     "architectures.yaml", "gguf_architectures.yaml", "engines.yaml", "number_formats.yaml", "quantization_schemes.yaml",
-    "targets.yaml", "engine_flags.yaml", "techniques.yaml", "claims.yaml", "acceptance.yaml",
+    "targets.yaml", "engine_flags.yaml", "techniques.yaml", "claims.yaml", "acceptance.yaml", "module_names.yaml",
+    "coverage.yaml",
     *(f"calibrations/{name}.yaml" for name in CURVES),
 )  # fmt: skip
 RECORD_FILES = (*CATALOGS, "prices.yaml")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable
 
 from llmsizer.catalog.config_reader import Config
 
@@ -10,17 +11,26 @@ from llmsizer.catalog.config_reader import Config
 QUANTIZATION_KEYS = ("quantization_config", "compression_config", "quantization")
 
 
+def quantization_method(config: Config) -> tuple[str, Config] | None:
+    """The quantization a config states, with its method; None when nothing is quantized."""
+    quantization = next((found for key in QUANTIZATION_KEYS if (found := config.mapping(key)) is not None), None)
+    if quantization is None or not quantization.data:
+        return None
+    method = quantization.text("quant_method").lower()
+    if not method and quantization.has("bits") and quantization.has("group_size"):
+        method = "mlx"  # MLX names no method
+    return method, quantization
+
+
 def native_scheme(config: Config, unquantized: str) -> str:
     """The scheme id of a checkpoint; its plain 16- or 32-bit type when nothing is quantized.
 
     Raises CatalogError for a quantization method or shape that no scheme describes.
     """
-    quantization = next((found for key in QUANTIZATION_KEYS if (found := config.mapping(key)) is not None), None)
-    if quantization is None or not quantization.data:
+    found = quantization_method(config)
+    if found is None:
         return unquantized
-    method = quantization.text("quant_method").lower()
-    if not method and quantization.has("bits") and quantization.has("group_size"):
-        method = "mlx"  # MLX names no method
+    method, quantization = found
     reader = _METHODS.get(method)
     if reader is None:
         raise quantization.error("quant_method", f"'{method[:40]}' is not known", f"known: {', '.join(sorted(_METHODS))}")
@@ -31,7 +41,9 @@ def _fp8(config: Config) -> str:
     return "fp8_block" if config.has("weight_block_size") else "fp8"
 
 
-def _grouped(kind: str) -> Callable[[Config], str]:
+def grouped_scheme(kind: str) -> Callable[[Config], str]:
+    """Reads the scheme of a method that states bits and group size."""
+
     def read(config: Config) -> str:
         bits = config.integer("bits", config.optional("w_bit") or 4, most=16)
         key = "group_size" if config.has("group_size") else "q_group_size"
@@ -50,26 +62,47 @@ def _bitsandbytes(config: Config) -> str:
 
 def _compressed(config: Config) -> str:
     groups = config.mapping("config_groups")
-    first = groups.data.get("group_0") if groups is not None else None
-    weights = first.get("weights") if isinstance(first, Mapping) else None
-    if not isinstance(weights, Mapping):
+    first = groups.mapping(min(groups.data)) if groups is not None and groups.data else None
+    if first is None:
         raise config.error("config_groups", "expected group_0.weights, as compressed-tensors writes it")
-    kind, bits = weights.get("type"), weights.get("num_bits")
-    inputs = first.get("input_activations") if isinstance(first, Mapping) else None
+    return compressed_scheme(first)
+
+
+def compressed_scheme(group: Config) -> str:
+    """The scheme of one of compressed-tensors' ``config_groups``."""
+    weights, inputs = group.mapping("weights"), group.data.get("input_activations")
+    if weights is None:
+        raise group.error("weights", "expected the type and the bits of weights, as compressed-tensors writes them")
+    kind, bits, size = weights.text("type"), weights.data.get("num_bits"), weights.data.get("group_size")
     if kind == "float" and bits == 8:
-        return {"channel": "fp8_channel", "block": "fp8_block"}.get(str(weights.get("strategy")), "fp8")
+        return {"channel": "fp8_channel", "block": "fp8_block"}.get(weights.text("strategy"), "fp8")
     if kind == "float" and bits == 4:
-        return "nvfp4" if weights.get("group_size") == 16 else "mxfp4"
+        return "nvfp4" if size == 16 else "mxfp4"
     if kind == "int" and bits == 8:
         return "int8" if inputs else "int8wo"
     if kind == "int" and bits == 4:
-        return "w4a16-g32" if weights.get("group_size") == 32 else "w4a16"
-    raise config.error("config_groups", f"weights of type {kind!r:.20} with {bits!r:.20} bits are not known")
+        return "w4a16-g32" if size == 32 else "w4a16"
+    raise weights.error("num_bits", f"weights of type {kind!r:.20} with {bits!r:.20} bits are not known")
+
+
+MIXED = "MIXED_PRECISION"
 
 
 def _modelopt(config: Config) -> str:
-    inner = config.mapping("quantization")
-    algorithm = (inner or config).text("quant_algo").upper()
+    inner = config.mapping("quantization") or config
+    if inner.text("quant_algo").upper() != MIXED:
+        return modelopt_scheme(inner)
+    layers = inner.mapping("quantized_layers")
+    found = [layers.mapping(name) for name in layers.data] if layers is not None else []
+    schemes = Counter(modelopt_scheme(layer) for layer in found if layer is not None)
+    if not schemes:
+        raise inner.error("quantized_layers", f"expected the layers that {MIXED} quantizes")
+    return schemes.most_common(1)[0][0]
+
+
+def modelopt_scheme(config: Config) -> str:
+    """The scheme of an algorithm of ModelOpt."""
+    algorithm = config.text("quant_algo").upper()
     known = {"FP8": "fp8", "NVFP4": "nvfp4", "W4A16_AWQ": "awq-4bit-g128", "FP8_PB_WO": "fp8_block", "MXFP8": "mxfp8"}
     if algorithm not in known:
         raise config.error("quant_algo", f"'{algorithm[:40]}' is not known", f"known: {', '.join(known)}")
@@ -77,10 +110,23 @@ def _modelopt(config: Config) -> str:
 
 
 def _mlx(config: Config) -> str:
+    return _known(config, f"mlx-{_mlx_shape(config)}", "bits")
+
+
+def mlx_format(config: Config) -> str:
+    """The number format of a module that MLX stores in a shape of its own."""
+    from llmsizer.catalog.formats import number_formats
+
+    shape = _mlx_shape(config)
+    name = next((name for name in (f"mlx-{shape}", shape) if name in number_formats()), None)
+    if name is None:
+        raise config.error("bits", f"no number format 'mlx-{shape}' is known", "See CONTRIBUTING.md, 'A number format'.")
+    return name
+
+
+def _mlx_shape(config: Config) -> str:
     bits, group, mode = config.integer("bits", most=16), config.integer("group_size", 64), config.text("mode", "affine")
-    if mode != "affine":
-        return _known(config, f"mlx-{mode.lower()[:20]}", "mode")
-    return _known(config, f"mlx-{bits}bit-g{group}", "bits")
+    return f"{bits}bit-g{group}" if mode == "affine" else mode.lower()[:20]
 
 
 def _known(config: Config, name: str, key: str) -> str:
@@ -92,7 +138,7 @@ def _known(config: Config, name: str, key: str) -> str:
 
 
 _METHODS: dict[str, Callable[[Config], str]] = {
-    "fp8": _fp8, "fbgemm_fp8": lambda config: "fp8_channel", "gptq": _grouped("gptq"), "awq": _grouped("awq"),
+    "fp8": _fp8, "fbgemm_fp8": lambda config: "fp8_channel", "gptq": grouped_scheme("gptq"), "awq": grouped_scheme("awq"),
     "bitsandbytes": _bitsandbytes, "compressed-tensors": _compressed, "mxfp4": lambda config: "mxfp4",
     "modelopt": _modelopt, "mlx": _mlx,
 }  # fmt: skip

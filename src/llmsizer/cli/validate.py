@@ -13,22 +13,31 @@ from llmsizer.cli.output import checked_format, print_tables
 from llmsizer.core.errors import InvalidQuestion
 from llmsizer.core.files import write_whole
 from llmsizer.question.words import checked_choice
+from llmsizer.report.left_out import left_out_table
+from llmsizer.report.tables import Table
 from llmsizer.report.validation import (
     both_runs_table,
+    headline_table,
     kernel_table,
     ranking_table,
+    regime_table,
     summary_table,
     validation_page,
     worst_table,
 )
+from llmsizer.validation.headlines import headlines as headlines_of
+from llmsizer.validation.left_out import KINDS
 from llmsizer.validation.ranking import ranking, rated_rows
+from llmsizer.validation.regimes import Regime, regimes
 from llmsizer.validation.run import PARTS, all_errors
 from llmsizer.validation.run_rows import shipped_before_after
-from llmsizer.validation.statistics import summaries
+from llmsizer.validation.statistics import ErrorRow, summaries
 
 EXAMPLES = """Examples:
 
   llmsizer validate
+
+  llmsizer validate --headlines
 
   llmsizer validate --only speed --worst 10 --format markdown
 """
@@ -54,6 +63,9 @@ def command(
     ] = None,
     worst: Annotated[int, typer.Option("--worst", help="Worst rows to print for each quantity.", min=0, max=1000)] = 3,
     only: Annotated[str | None, typer.Option("--only", help="memory or speed.", metavar="PART")] = None,
+    headlines: Annotated[
+        bool, typer.Option("--headlines", help="Print the few figures that say how far to trust an estimate.")
+    ] = False,
     write: Annotated[
         str | None, typer.Option("--write", help="Write the page of the documentation into this file.", metavar="FILE")
     ] = None,
@@ -69,21 +81,27 @@ def command(
     if calibration is not None:
         raise InvalidQuestion("--calibration: expected a FILE to show under it", "for example: llmsizer validate my-run.yaml")
     part = checked_choice("--only", only, list(PARTS)) if only is not None else None
-    _print_shipped(catalog_of(catalog), part, worst, write, format_)
+    _print_shipped(catalog_of(catalog), part, worst, write, format_, headlines)
 
 
-def _print_shipped(nouns: Catalog, part: str | None, worst: int, write: str | None, form: str) -> None:
-    """Prints the errors of all measurements that ship with llmsizer."""
+def _print_shipped(nouns: Catalog, part: str | None, worst: int, write: str | None, form: str, short: bool) -> None:
+    """Prints the errors of all measurements that ship with llmsizer; in ``short`` the headline figures alone."""
     errors = all_errors(nouns, part)
+    by_regime = regimes(errors, nouns)
     if write is not None:
-        write_whole(write, validation_page(errors, ranking(rated_rows(nouns)), list(shipped_before_after(nouns))))
-    found = summaries(errors, worst)
-    tables = [summary_table(found)]
-    if part != "memory":
-        tables += [kernel_table(), ranking_table(ranking(rated_rows(nouns)), worst)]
-    if worst:
-        tables.append(worst_table(found))
+        page = validation_page(errors, by_regime, ranking(rated_rows(nouns)), list(shipped_before_after(nouns)))
+        write_whole(write, page)
+    tables = [headline_table(headlines_of(errors))] if short else _tables(errors, by_regime, nouns, part, worst)
     print_tables("Estimate against measurement", tables, form)
+
+
+def _tables(errors: list[ErrorRow], by_regime: list[Regime], nouns: Catalog, part: str | None, worst: int) -> list[Table]:
+    found = summaries(errors, worst)
+    tables = [summary_table(found), regime_table(by_regime)]
+    if part != "memory":
+        tables += [kernel_table(), *(left_out_table(kind, names=worst > 0) for kind in KINDS)]
+        tables.append(ranking_table(ranking(rated_rows(nouns)), worst))
+    return [*tables, worst_table(found)] if worst else tables
 
 
 def _compare_file(path: str, given: dict[str, Any], calibration: str | None, nouns: Catalog, form: str) -> None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from llmsizer.blocks.operation import Role
+from llmsizer.core.explain import plain
+from llmsizer.core.numerics import minimum
 from llmsizer.schema.deployment import Case
-from llmsizer.schema.number_format import NumberFormat
-from llmsizer.sizing.tensor_formats import NATIVE, QUANTIZED_ROLES
+from llmsizer.schema.number_format import NATIVE, QUANTIZED_ROLES, NumberFormat
 
 STEP = 0.1
 HOST_TIMES = (
@@ -119,9 +120,11 @@ def _weights(case: Case, factor: float) -> Case:
     rest = {role.name.lower(): own for role in Role if role not in QUANTIZED_ROLES}
     roles = rest | {role: name_of(stored) for role, stored in scheme.roles.items()}
     dense = name_of(scheme.dense_linear) if scheme.dense_linear is not None else None
-    return replace(
-        case, scheme=replace(scheme, formats=formats, roles=roles, linear=name_of(scheme.linear), dense_linear=dense)
-    )
+    tensors = {place: name_of(stored) for place, stored in scheme.tensors.items()}
+    scaled = replace(
+        scheme, formats=formats, roles=roles, linear=name_of(scheme.linear), dense_linear=dense, tensors=tensors
+    )  # fmt: skip
+    return replace(case, scheme=scaled)
 
 
 def _scaled(stored: NumberFormat, factor: float) -> NumberFormat:
@@ -129,9 +132,10 @@ def _scaled(stored: NumberFormat, factor: float) -> NumberFormat:
 
 
 def _acceptance(case: Case, factor: float) -> Case | None:
-    if case.draft is None or case.draft.profile:
+    draft = case.draft
+    if draft is None or draft.acceptance is None:
         return None
-    return replace(case, draft=replace(case.draft, acceptance=min(case.draft.acceptance * factor, 1.0)))
+    return replace(case, draft=replace(draft, acceptance=minimum(plain(draft.acceptance) * factor, 1.0)))
 
 
 def _workload(name: str) -> Changed:

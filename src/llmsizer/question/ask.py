@@ -12,6 +12,7 @@ from llmsizer.catalog.catalog import Catalog, load_catalog
 from llmsizer.catalog.spread import spread
 from llmsizer.core.explain import TIERS, plain
 from llmsizer.core.numerics import floor, maximum, minimum
+from llmsizer.question.coverage import covered
 from llmsizer.question.resolve import Resolved, resolve
 from llmsizer.question.words import Words
 from llmsizer.schema.accelerator import Accelerator
@@ -113,6 +114,8 @@ def speed_tier(case: Case, evidence: Evidence) -> tuple[str, str]:
     if case.draft is not None:
         tiers.append((case.draft.provenance.of("acceptance").tier, "acceptance of guesses"))
     tiers += [(case.engine.provenance.of(name).tier, f"{name} of {case.engine.title}") for name in ENGINE_TIMES]
+    if case.calibration is not None and case.calibration.name == "auto":
+        tiers.append(covered(case))
     return max(tiers, key=lambda pair: TIERS.index(pair[0]))
 
 

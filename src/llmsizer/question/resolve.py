@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from llmsizer.catalog.calibrations import NAMES, calibration_of
 from llmsizer.catalog.catalog import Catalog
-from llmsizer.catalog.formats import cache_format, number_formats
+from llmsizer.catalog.formats import cache_format, number_formats, published_scheme, quantization_scheme
 from llmsizer.catalog.package_data import package_data
 from llmsizer.catalog.paths import is_model_path
 from llmsizer.core.errors import InvalidQuestion, UnsupportedCombination
@@ -149,7 +149,7 @@ def _model(words: Words, catalog: Catalog, notes: list[str]) -> tuple[Model, Qua
 
     variant = transformed(model, str(words.transform))
     notes.append(f"transform: {variant.notes.removeprefix(model.notes).strip()}")
-    return variant, None  # a variant is not stored as the file is
+    return replace(variant, stored_formats={}), None  # a variant is not stored as the file is
 
 
 def _named_model(words: Words, catalog: Catalog) -> tuple[Model, QuantizationScheme | None]:
@@ -176,19 +176,17 @@ def _sparse(words: Words, scheme: QuantizationScheme, dtype: str, accelerator: A
 
 
 def _scheme(words: Words, model: Model, engine: EngineProfile, catalog: Catalog, notes: list[str]) -> QuantizationScheme:
-    from llmsizer.catalog.formats import quantization_scheme
-
     only_gguf = engine.schemes == ("gguf",)
     name = words.quantization
     if name is None or str(name).lower() == "none":
         if not only_gguf:
-            return quantization_scheme(model.native_quantization)
+            return published_scheme(model)
         name = {"fp32": "F32", "fp16": "F16"}.get(model.torch_dtype, "BF16")
         notes.append(f"quantization: {name} (llama.cpp reads GGUF; add -q Q4_K_M or the like)")
     scheme = quantization_scheme(str(name), gguf=only_gguf)
     if scheme.id == "fp8" and model.native_quantization.startswith("fp8"):
-        return quantization_scheme(model.native_quantization)
-    return scheme
+        return published_scheme(model)
+    return published_scheme(model) if scheme.id == model.native_quantization else scheme
 
 
 def _dtype(words: Words, model: Model, scheme: QuantizationScheme, accelerator: Accelerator, notes: list[str]) -> str:

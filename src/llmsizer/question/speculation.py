@@ -9,6 +9,7 @@ from typing import Any
 
 from llmsizer.catalog.acceptance import OWN_FIGURE, Published, published, usual_content
 from llmsizer.catalog.catalog import Catalog
+from llmsizer.catalog.formats import published_scheme
 from llmsizer.core.errors import InvalidQuestion, UnsupportedCombination
 from llmsizer.core.explain import QUESTION, Provenance, Source
 from llmsizer.formulas.speculation import tokens_of_reported_rate
@@ -71,7 +72,8 @@ def _drafter(
     if not given.get("model"):
         return {}
     drafter = catalog.model(str(given["model"]))
-    return {"model": drafter, "scheme": catalog.scheme(str(given.get("quantization") or drafter.native_quantization))}
+    asked = given.get("quantization")
+    return {"model": drafter, "scheme": catalog.scheme(str(asked)) if asked else published_scheme(drafter)}
 
 
 def _profile(given: Mapping[str, Any]) -> tuple[float, ...]:

@@ -8,11 +8,15 @@ from typing import Any
 from llmsizer.catalog.calibrations import FAMILIES
 from llmsizer.catalog.package_data import package_data
 from llmsizer.report.calibration import compared_errors
+from llmsizer.report.left_out import left_out_parts
 from llmsizer.report.tables import Table, as_markdown
 from llmsizer.validation.benchmark_runs import RunComparison
+from llmsizer.validation.causes import LARGE, causes
+from llmsizer.validation.headlines import Headline, headlines
 from llmsizer.validation.ranking import Ranking
+from llmsizer.validation.regimes import FEWEST_ROWS, LEAST_INSIDE, Regime, phase_of
 from llmsizer.validation.run_rows import BeforeAfter
-from llmsizer.validation.statistics import ErrorRow, Summary, summaries
+from llmsizer.validation.statistics import ErrorRow, Summary, summaries, summary
 
 HEADERS = ["quantity", "role", "n", "median", "groups", "mean", "90th", "bias", "inside"]
 
@@ -30,17 +34,55 @@ def _percent(s: Summary) -> list[str]:
     return [*(f"{100 * v:.2f}" if v < 0.1 else f"{100 * v:.1f}" for v in sizes), f"{100 * s.bias:+.1f}", inside]
 
 
-def group_table(errors: Sequence[ErrorRow], quantities: Sequence[str]) -> Table:
-    """Errors of the rows that set no parameter by engine, model and device."""
-    chosen = [error for error in errors if error.role == "validate" and error.quantity in quantities]
+REGIME_HEADERS = ["phase", "quantity", "engine", "class of device", "n", "median", "90th", "bias", "inside", ""]
+
+
+def regime_table(found: Sequence[Regime]) -> Table:
+    """Errors of the rows that set no parameter by phase, quantity, engine and class of device; intervals that hold
+    too few measurements are marked."""
     rows = []
-    for quantity in quantities:
-        groups = sorted({error.group for error in chosen if error.quantity == quantity})
-        for group in groups:
-            s = summaries([e for e in chosen if e.quantity == quantity and e.group == group])[0]
-            rows.append([quantity, group, str(s.count), *(_percent(s)[i] for i in (0, 3, 4, 5))])
-    headers = ["quantity", "engine, model, device", "n", "median", "90th", "bias", "inside"]
-    return Table("Groups of rows marked validate (errors in %)", headers, rows, right=(2, 3, 4, 5, 6))
+    for each in found:
+        percents = _percent(each.summary)
+        mark = "too narrow" if each.is_narrow else ""
+        place = [each.phase, each.quantity, each.engine, each.device_class, str(each.summary.count)]
+        rows.append([*place, *(percents[i] for i in (0, 3, 4, 5)), mark])
+    title = f"Errors in % by regime (too narrow: fewer than {100 * LEAST_INSIDE:.0f} % inside, of {FEWEST_ROWS} rows or more)"
+    return Table(title, REGIME_HEADERS, rows, right=(4, 5, 6, 7, 8))
+
+
+def headline_table(found: Sequence[Headline]) -> Table:
+    """The few figures that say how far estimates may be trusted."""
+    rows = []
+    for each in found:
+        percents = _percent(each.summary)
+        sizes = ["", ""] if each.is_mixed else [percents[0], percents[3]]
+        rows.append([each.title, str(each.summary.count), *sizes, percents[5]])
+    headers = ["figure", "runs", "median error %", "9 of 10 within %", "in the 80 % interval %"]
+    return Table("Estimates against runs that set no parameter", headers, rows, right=(1, 2, 3, 4))
+
+
+def regime_worst_table(found: Sequence[Regime]) -> Table:
+    """The worst rows of each regime with their believed cause."""
+    rows = [
+        [each.quantity, f"{each.engine}, {each.device_class}", row.id, f"{100 * row.error:+.2f}", row.cause]
+        for each in found
+        for row in each.summary.worst
+        if abs(row.error) >= LARGE
+    ]
+    return Table("Worst rows by regime", ["quantity", "engine, class of device", "row", "error %", "believed cause"], rows,
+                 right=(3,))  # fmt: skip
+
+
+def cause_table(errors: Sequence[ErrorRow]) -> Table:
+    """How many large errors each believed cause explains, and how many have none."""
+    large = [error for error in errors if error.role == "validate" and abs(error.error) >= LARGE]
+    known = [cause["cause"] for cause in causes()]
+    counted = [(cause, [error for error in large if error.cause == cause]) for cause in [*known, ""]]
+    rows = [
+        [cause or "none is known", str(len(found)), f"{100 * summary(found).median:.0f}"] for cause, found in counted if found
+    ]
+    title = f"Errors above {100 * LARGE:.0f} % on rows marked validate, by believed cause"
+    return Table(title, ["believed cause", "n", "median error %"], rows, right=(1, 2))
 
 
 def worst_table(found: Sequence[Summary]) -> Table:
@@ -116,7 +158,9 @@ def _version(record: Mapping[str, Any]) -> str:
     return str(record.get("engine_version") or record["environment"].get("build_commit") or "")
 
 
-LOADED = ("TPOT under load", "TTFT under load", "latency of a batch of 1 to 8", "throughput at maximum load")
+def _is_size(s: Summary) -> bool:
+    return phase_of(s.quantity) == "memory"
+
 
 PAGE = """# Validation
 
@@ -147,27 +191,16 @@ ORDER = """A planner rests on the order of deployments more than on their times.
 that were measured on different devices, formats or splits, and whose rates differ by more than a tenth:
 """
 
-REMARKS = """## What the worst rows have in common
 
-- **vLLM, Llama-3.1-8B in fp8 on H200, TPOT and TTFT.** The measured rates need 84 % of the device's fp8 peak around the
-  clock, prompts included. Repeated prompts that the prefix cache answered are the likely reason; the estimate computes
-  every prompt.
-- **SGLang on H20.** No kernel of this device was measured. It has a fifth of an H100's compute at a higher bandwidth, so
-  curves fitted on H100 and H200 say little about where tiles and waves begin to matter.
-- **TensorRT-LLM, TTFT in one vendor's sweep.** The time to the first token grows with the length of the answer, as if
-  one slot less than the concurrency were served. The estimate serves all of them.
-- **L40S with four and more devices.** The sum over PCIe was measured on one machine; others differ by a factor.
-- **llama.cpp prompts on Radeon.** Vulkan and ROCm builds differ by a factor of two and more on the same device, and no
-  row of this vendor sets a parameter: the estimate is an extrapolation and too fast.
-- **AMD devices under vLLM.** Two scale factors for the vendor come from MI250 rows of 2024; newer software is faster.
-"""
-
-
-def validation_page(errors: Sequence[ErrorRow], order: Ranking, runs: Sequence[BeforeAfter] = (), worst: int = 10) -> str:
+def validation_page(
+    errors: Sequence[ErrorRow], by_regime: Sequence[Regime], order: Ranking, runs: Sequence[BeforeAfter] = (), worst: int = 10
+) -> str:
     """The page as Markdown."""
     found = summaries(errors, worst)
-    parts = [PAGE, "## Errors by quantity", as_markdown(summary_table(found)), "## Errors by group",
-             as_markdown(group_table(errors, LOADED)), "## Kernels", as_markdown(kernel_table()),
-             "## Order of deployments", ORDER, as_markdown(ranking_table(order)), *own_runs_parts(runs), REMARKS,
-             "## Worst rows", as_markdown(worst_table(found))]  # fmt: skip
+    parts = [PAGE, as_markdown(headline_table(headlines(errors))), "## Errors by quantity", as_markdown(summary_table(found)),
+             "## Errors by regime",
+             as_markdown(regime_table(by_regime)), as_markdown(cause_table(errors)), "## Kernels", as_markdown(kernel_table()),
+             *left_out_parts(worst), "## Order of deployments", ORDER, as_markdown(ranking_table(order)),
+             *own_runs_parts(runs), "## Worst rows", as_markdown(worst_table([s for s in found if _is_size(s)])),
+             as_markdown(regime_worst_table(by_regime))]  # fmt: skip
     return "\n\n".join(part.strip() for part in parts) + "\n"

@@ -61,7 +61,8 @@ class Model:
     """A language model as its config.json describes it.
 
     ``native_quantization`` names the scheme the published checkpoint is stored in; ``torch_dtype``
-    the 16- or 32-bit type of its unquantized tensors. ``embedding_rows`` differs from
+    the 16- or 32-bit type of its unquantized tensors; ``stored_formats`` the weights (by name and
+    layer) that the checkpoint stores otherwise than that scheme does. ``embedding_rows`` differs from
     ``vocab_size`` where the table has extra rows.
     """
 
@@ -88,6 +89,7 @@ class Model:
     aliases: tuple[str, ...] = ()
     checks: Checks = field(default_factory=Checks)
     tied_head_stored: bool = False
+    stored_formats: Mapping[tuple[str, int | None], str] = field(default_factory=dict)
     notes: str = ""
     unverified: tuple[str, ...] = ()
     config: Mapping[str, object] = field(default_factory=dict)

@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from llmsizer.blocks.operation import Role, Weight
 from llmsizer.core.explain import Provenance
 from llmsizer.core.quantities import Count
+
+NATIVE = "native"
+QUANTIZED_ROLES = {Role.ATTENTION, Role.MIXER, Role.MLP, Role.EXPERT, Role.SHARED_EXPERT, Role.MTP}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,8 +69,9 @@ class QuantizationScheme:
     """Which tensors of a checkpoint use which number format.
 
     ``formats`` holds every format the scheme can use, ``native`` the model's unquantized type
-    excepted. GGUF mixes (``is_gguf``) decide by tensor and layer, others by role; ``tensors`` is what
-    a GGUF file itself says, by a weight's name and layer (None outside the layers).
+    excepted. GGUF mixes (``is_gguf``) decide by tensor and layer, others by role; ``tensors`` is what a
+    checkpoint itself says, by a weight's name and layer (None outside the layers): all of a GGUF
+    file's tensors, of others those that are stored otherwise than by role.
     """
 
     id: str
@@ -83,3 +88,12 @@ class QuantizationScheme:
     tensors: Mapping[tuple[str, int | None], str] = field(default_factory=dict)
     note: str = ""
     provenance: Provenance = field(default_factory=Provenance)
+
+    def by_role(self, weight: Weight, routed: bool) -> str:
+        """The format id of a weight by what it is for; ``routed``: in a layer with routed experts."""
+        role = weight.role.name.lower()
+        if role in self.roles and (weight.quantizable or weight.role is Role.ROUTER):
+            return self.roles[role]
+        if weight.role not in QUANTIZED_ROLES or not weight.quantizable:
+            return NATIVE
+        return self.linear if self.dense_linear is None or routed else self.dense_linear

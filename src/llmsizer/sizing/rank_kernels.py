@@ -13,14 +13,14 @@ from llmsizer.formulas.parameters import repeated_width
 from llmsizer.formulas.storage import bytes_per_value, mean_bytes
 from llmsizer.schema.deployment import Case
 from llmsizer.schema.model import LayerGroup
-from llmsizer.schema.number_format import NumberFormat
+from llmsizer.schema.number_format import NATIVE, NumberFormat
 from llmsizer.sizing.attention_kernels import attention_kernels
 from llmsizer.sizing.collectives import layer_collectives, output_collectives
 from llmsizer.sizing.kernels import Experts, Kernel, Matmul, Pointwise
 from llmsizer.sizing.lowering import Stack, lower
 from llmsizer.sizing.machine import cache_machine, product_machine
 from llmsizer.sizing.stages import Stage
-from llmsizer.sizing.tensor_formats import NATIVE, layer_formats
+from llmsizer.sizing.tensor_formats import layer_formats
 from llmsizer.sizing.token_ranks import expert_ranks
 from llmsizer.sizing.weights import WeightSizer, embedding_weight, held_layers, rank_shape, sizer_of
 

@@ -12,8 +12,6 @@ from llmsizer.core.explain import plain
 from llmsizer.schema.model import LayerGroup, Model
 from llmsizer.schema.number_format import QuantizationScheme
 
-NATIVE = "native"
-QUANTIZED_ROLES = {Role.ATTENTION, Role.MIXER, Role.MLP, Role.EXPERT, Role.SHARED_EXPERT, Role.MTP}
 UNQUANTIZED_LINEAR = {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"}
 
 _TENSOR_OF = {
@@ -28,7 +26,10 @@ def layer_formats(
     """The format ids of a weight with the number of layers that use each; ``native`` when unquantized."""
     indices = list(layers)
     if not scheme.is_gguf:
-        return Counter({_by_role(scheme, weight, group): len(indices) or 1})
+        usual = scheme.by_role(weight, group is None or is_routed(group))
+        if not scheme.tensors:
+            return Counter({usual: len(indices) or 1})
+        return Counter(scheme.tensors.get((weight.name, layer), usual) for layer in (indices or (None,)))
     if scheme.tensors:
         return Counter(scheme.tensors.get((weight.name, layer), scheme.vector) for layer in (indices or (None,)))
     tied = bool(model.tie_word_embeddings)
@@ -36,17 +37,6 @@ def layer_formats(
     if not indices:
         return Counter({gguf_type(scheme, weight, group, None, total, tied): 1})
     return Counter(gguf_type(scheme, weight, group, layer, total, tied) for layer in indices)
-
-
-def _by_role(scheme: QuantizationScheme, weight: Weight, group: LayerGroup | None) -> str:
-    role = weight.role.name.lower()
-    if role in scheme.roles and (weight.quantizable or weight.role is Role.ROUTER):
-        return scheme.roles[role]
-    if weight.role not in QUANTIZED_ROLES or not weight.quantizable:
-        return NATIVE
-    if scheme.dense_linear is not None and group is not None and not is_routed(group):
-        return scheme.dense_linear
-    return scheme.linear
 
 
 def is_routed(group: LayerGroup) -> bool:

@@ -32,10 +32,10 @@ from llmsizer.formulas.storage import (
 )
 from llmsizer.schema.deployment import Case, Parallel
 from llmsizer.schema.model import LayerGroup, Model
-from llmsizer.schema.number_format import NumberFormat, QuantizationScheme
+from llmsizer.schema.number_format import NATIVE, NumberFormat, QuantizationScheme
 from llmsizer.sizing.lowering import Stack, lower
 from llmsizer.sizing.stages import Stage
-from llmsizer.sizing.tensor_formats import NATIVE, layer_formats
+from llmsizer.sizing.tensor_formats import layer_formats
 from llmsizer.sizing.token_ranks import expert_ranks
 
 
@@ -129,6 +129,7 @@ class WeightSizer:
         self.model, self.scheme, self.native = model, scheme, native
         self.parallel, self.padding, self.expert_alignment = parallel, padding, expert_alignment
         self.explained = is_explained(native.bits)
+        self.by_layer = scheme.is_gguf or bool(scheme.tensors)
         self._known: dict[tuple[object, ...], tuple[Weight, LayerGroup | None, list[Bytes]]] = {}
 
     def stack(self, stack: Stack, layers: list[int], count: Count) -> Bytes:
@@ -146,7 +147,7 @@ class WeightSizer:
     def weight_parts(self, weight: Weight, group: LayerGroup | None, layers: list[int], count: Count) -> list[Bytes]:
         """Bytes of a weight in ``count`` layers, one part for each format it is stored in. Each is
         computed once; what is kept holds its weight, so that no other can take its id."""
-        key = (id(weight), id(group), plain(count), *(layers if self.scheme.is_gguf else (len(layers),)))
+        key = (id(weight), id(group), plain(count), *(layers if self.by_layer else (len(layers),)))
         if key not in self._known:
             self._known[key] = weight, group, self._parts(weight, group, layers, count)
         return self._known[key][2]

@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from llmsizer.catalog.catalog import Catalog, load_catalog
-from llmsizer.catalog.formats import number_formats, quantization_scheme
+from llmsizer.catalog.formats import number_formats, published_scheme, quantization_scheme
+from llmsizer.catalog.models import stored_as
 from llmsizer.core.explain import plain
 from llmsizer.core.quantities import MIB
 from llmsizer.question.ask import ask
 from llmsizer.question.words import Words
+from llmsizer.schema.model import Model
+from llmsizer.schema.number_format import QuantizationScheme
 from llmsizer.sizing.estimate import Estimate
 from llmsizer.sizing.weights import checkpoint_bytes
 from llmsizer.validation.measurements import measured_rows
@@ -26,7 +29,7 @@ def checkpoint_errors(catalog: Catalog | None = None) -> list[ErrorRow]:
 
 
 def _checkpoint(row: Mapping[str, Any], catalog: Catalog) -> ErrorRow:
-    model, scheme = catalog.model(row["model"]), quantization_scheme(row["quantization"])
+    model, scheme = _stored(row, catalog)
     computed = float(plain(checkpoint_bytes(model, scheme, number_formats()[model.torch_dtype], bool(row.get("published")))))
     measured = float(row["bytes"]) if "bytes" in row else row["bits_per_weight"] * row["parameters"] / 8
     kind = "16-bit" if scheme.id in UNQUANTIZED else "GGUF" if scheme.is_gguf else "quantized"
@@ -35,7 +38,18 @@ def _checkpoint(row: Mapping[str, Any], catalog: Catalog) -> ErrorRow:
     if "bits_per_weight" in row:
         allowed = 0.005 / row["bits_per_weight"]
     error = 0.0 if abs(error) <= allowed else error
-    return ErrorRow(f"checkpoint size, {kind}", row["checkpoint"], scheme.id, row["role"], computed, measured, error)
+    return ErrorRow(
+        f"checkpoint size, {kind}", row["checkpoint"], scheme.id, row["role"], computed, measured, error, row.get("cause", "")
+    )
+
+
+def _stored(row: Mapping[str, Any], catalog: Catalog) -> tuple[Model, QuantizationScheme]:
+    """The model of a row and the scheme it is stored in: by name, or as its quantization_config says."""
+    model = catalog.model(row["model"])
+    if "quantization_config" not in row:
+        return model, quantization_scheme(row["quantization"])
+    model = stored_as(model, row["quantization_config"], row["checkpoint"])
+    return model, published_scheme(model)
 
 
 def buffer_errors(catalog: Catalog | None = None) -> list[ErrorRow]:
@@ -73,7 +87,8 @@ def _buffers(row: Mapping[str, Any], catalog: Catalog) -> Iterator[ErrorRow]:
 def _row(row: Mapping[str, Any], quantity: str, estimate: Any, measured: float) -> ErrorRow:
     group = f"{row['model']} {row['quantization']}"
     value = float(estimate)
-    return ErrorRow(quantity, row["id"], group, row["role"], value, measured, value / measured - 1)
+    return ErrorRow(quantity, row["id"], group, row["role"], value, measured, value / measured - 1, row.get("cause", ""),
+                    engine="llama.cpp")  # fmt: skip
 
 
 def _estimate(row: Mapping[str, Any], catalog: Catalog, devices: int = 1) -> Estimate:

@@ -12,7 +12,7 @@ from llmsizer.question.ask import ask
 from llmsizer.question.words import Words
 from llmsizer.schema.deployment import Case
 from llmsizer.validation.measurements import measured_rows
-from llmsizer.validation.speed_rows import Answer, answer_of
+from llmsizer.validation.speed_rows import Answer, answer_of, judged
 from llmsizer.validation.statistics import ErrorRow
 
 
@@ -26,7 +26,7 @@ def local_errors(catalog: Catalog | None = None, calibration: str = "auto") -> l
                 estimate = ask(words, catalog)
             except LlmsizerError:
                 continue
-            errors += local_row_errors(row, estimate.case, answer_of(estimate))
+            errors += [judged(error, estimate) for error in local_row_errors(row, estimate.case, answer_of(estimate))]
     return errors
 
 
@@ -55,4 +55,6 @@ def local_row_errors(row: Mapping[str, Any], case: Case, answer: Answer) -> Iter
 
 def _error(row: Mapping[str, Any], quantity: str, estimate: float, measured: float) -> ErrorRow:
     group = f"llama.cpp {row['hardware']} {row['quantization']}"
-    return ErrorRow(quantity, row["id"], group, row["role"], estimate, measured, estimate / measured - 1, row.get("cause", ""))
+    error = estimate / measured - 1
+    return ErrorRow(quantity, row["id"], group, row["role"], estimate, measured, error, row.get("cause", ""),
+                    engine="llama.cpp", hardware=row["hardware"])  # fmt: skip

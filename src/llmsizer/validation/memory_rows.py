@@ -36,7 +36,7 @@ def _row_errors(row: Mapping[str, Any], catalog: Catalog) -> Iterator[ErrorRow]:
         yield _error(row, "weights per GPU", estimate.memory.per_gpu.weights_bytes / GIB, measured["weights_gib"])
     if row["outcome"] in {"no_room", "too_long"} and row.get("hardware") is not None:
         wrong = float(estimate.fits)
-        yield ErrorRow("does-not-fit verdict", row["id"], _group(row), row["role"], 1 - wrong, 1.0, -wrong)
+        yield _error(row, "does-not-fit verdict", 1 - wrong, 1.0)
     if row["outcome"] != "fits" or "kv_cache_gib" not in measured:
         return
     tokens = _logged_tokens(row)
@@ -46,7 +46,13 @@ def _row_errors(row: Mapping[str, Any], catalog: Catalog) -> Iterator[ErrorRow]:
     if _is_known(row) and "gpu_memory_utilization" in row["words"]:
         pool = plain(estimate.memory.per_gpu.kv_cache_bytes) / GIB
         capacity = plain(estimate.memory.per_gpu.capacity_bytes) / GIB
-        yield _error(row, "KV pool / device memory", pool, measured["kv_cache_gib"], capacity)
+        error = _error(row, "KV pool / device memory", pool, measured["kv_cache_gib"], capacity)
+        yield replace(error, inside=_inside(estimate, measured["kv_cache_gib"] * GIB))
+
+
+def _inside(estimate: Estimate, measured: float) -> bool | None:
+    given = estimate.evidence.memory_interval_bytes
+    return given[0] <= measured <= given[1] if given is not None else None
 
 
 def _is_known(row: Mapping[str, Any]) -> bool:
@@ -67,7 +73,8 @@ def _group(row: Mapping[str, Any]) -> str:
 def _error(row: Mapping[str, Any], quantity: str, estimate: Any, measured: float, reference: float | None = None) -> ErrorRow:
     value = float(estimate)
     error = (value - measured) / (reference if reference is not None else measured)
-    return ErrorRow(quantity, row["id"], _group(row), row["role"], value, float(measured), error, row.get("cause", ""))
+    return ErrorRow(quantity, row["id"], _group(row), row["role"], value, float(measured), error, row.get("cause", ""),
+                    engine=row["engine"], hardware=row.get("hardware") or "")  # fmt: skip
 
 
 def _estimate(row: Mapping[str, Any], catalog: Catalog) -> Estimate:

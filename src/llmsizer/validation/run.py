@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from llmsizer.catalog.catalog import Catalog
+from llmsizer.validation.causes import with_causes
 from llmsizer.validation.file_rows import buffer_errors, checkpoint_errors
 from llmsizer.validation.local_rows import local_errors
 from llmsizer.validation.memory_rows import memory_errors
@@ -21,4 +22,4 @@ PARTS: dict[str, tuple[Callable[[Catalog], list[ErrorRow]], ...]] = {
 def all_errors(catalog: Catalog, part: str | None = None) -> list[ErrorRow]:
     """Every comparison, in the order of the report; of one part where it is named."""
     chosen = PARTS.values() if part is None else [PARTS[part]]
-    return [error for functions in chosen for function in functions for error in function(catalog)]
+    return with_causes(error for functions in chosen for function in functions for error in function(catalog))

@@ -194,7 +194,8 @@ class RecordedRun:
         scheme = self.run.get("quantization") or self.run.get("dtype")
         label = f"{self.name}: {model} {scheme}" + (f" {row['batch']}×{length}" if length else "")
         group = f"{self.record['engine']} {model} {self.record['hardware']}"
-        return ErrorRow(quantity, label, group, self.role(row), estimate, measured, estimate / measured - 1, inside=inside)
+        return ErrorRow(quantity, label, group, self.role(row), estimate, measured, estimate / measured - 1, inside=inside,
+                        engine=str(self.record["engine"]), hardware=str(self.record["hardware"]))  # fmt: skip
 
     def role(self, row: Mapping[str, Any]) -> str:
         """What a row was used for: its own word, or the record's."""

@@ -6,11 +6,13 @@ mean lengths that were really drawn, maximum load with as many requests as the e
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from llmsizer.catalog.catalog import Catalog, load_catalog
+from llmsizer.catalog.spread import spread
 from llmsizer.core.errors import LlmsizerError
 from llmsizer.core.explain import plain
 from llmsizer.question.ask import ask
@@ -113,23 +115,36 @@ def _engine(row: Mapping[str, Any]) -> str:
     return f"{row['engine']}@{version}" if version else str(row["engine"])
 
 
-# The interval of the evidence that a quantity falls under.
+# The interval of the evidence that a quantity falls under; rates of a single time have its reciprocal.
 INTERVALS = {
-    "TPOT under load": "tpot_interval_seconds", "latency of a batch of 1 to 8": "tpot_interval_seconds",
-    "throughput of a static batch": "tpot_interval_seconds", "TTFT under load": "ttft_interval_seconds",
+    "TPOT under load": "tpot", "latency of a batch of 1 to 8": "tpot", "throughput of a static batch": "tpot",
+    "TTFT under load": "ttft", "prefill latency": "ttft",
 }  # fmt: skip
+RATES = {"llama.cpp token generation": "tpot", "llama.cpp prompt": "ttft"}
 
 
 def judged(error: ErrorRow, estimate: Estimate) -> ErrorRow:
     """The comparison with whether the measurement lies in the estimate's interval, scaled to the figure."""
-    name = INTERVALS.get(error.quantity)
-    given = getattr(estimate.evidence, name) if name is not None else None
-    if given is None or estimate.speed is None:
+    bounds = _logarithms(error.quantity, estimate)
+    if bounds is None:
         return error
-    latency = estimate.speed.latency
-    centre = float(plain(latency.ttft_seconds if name == "ttft_interval_seconds" else latency.tpot_seconds))
-    low, high = (error.estimate * bound / centre for bound in given)
-    return replace(error, inside=low <= error.measured <= high)
+    return replace(error, inside=bounds[0] <= math.log(error.measured / error.estimate) <= bounds[1])
+
+
+def _logarithms(quantity: str, estimate: Estimate) -> tuple[float, float] | None:
+    """The interval of ln(measured / estimate) of a quantity; None where estimates state none."""
+    if quantity == "throughput at maximum load":
+        return spread("throughput", estimate.case.engine.id, estimate.evidence.tier)
+    name = INTERVALS.get(quantity) or RATES.get(quantity)
+    if name is None or estimate.speed is None:
+        return None
+    latency, evidence = estimate.speed.latency, estimate.evidence
+    centre = float(plain(latency.ttft_seconds if name == "ttft" else latency.tpot_seconds))
+    given = evidence.ttft_interval_seconds if name == "ttft" else evidence.tpot_interval_seconds
+    if given is None or not centre:
+        return None
+    low, high = (math.log(bound / centre) for bound in given)
+    return (-high, -low) if quantity in RATES else (low, high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,4 +221,5 @@ def _group(row: Mapping[str, Any]) -> str:
 
 def _error(row: Mapping[str, Any], quantity: str, estimate: float, measured: float) -> ErrorRow:
     error = estimate / measured - 1
-    return ErrorRow(quantity, row["id"], _group(row), row["role"], estimate, measured, error, row.get("cause", ""))
+    return ErrorRow(quantity, row["id"], _group(row), row["role"], estimate, measured, error, row.get("cause", ""),
+                    engine=row["engine"], hardware=row["hardware"])  # fmt: skip

@@ -11,7 +11,8 @@ from statistics import median
 class ErrorRow:
     """One comparison: ``error`` is (estimate − measured) / reference, signed; ``group`` joins rows of
     one kind for macro medians; ``cause`` says why a large error is there, where that is known;
-    ``inside`` whether the measurement lies in the estimate's 80 % interval (None: it has none)."""
+    ``inside`` whether the measurement lies in the estimate's 80 % interval (None: it has none);
+    ``engine`` and ``hardware`` are empty where the figure depends on neither."""
 
     quantity: str
     id: str
@@ -22,6 +23,8 @@ class ErrorRow:
     error: float
     cause: str = ""
     inside: bool | None = None
+    engine: str = ""
+    hardware: str = ""
 
 
 @dataclass(frozen=True, slots=True)

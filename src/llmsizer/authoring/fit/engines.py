@@ -8,6 +8,7 @@ first token. Only rows marked ``fit`` take part.
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +23,7 @@ from llmsizer.sizing.memory import MemoryEstimate, memory_estimate
 from llmsizer.sizing.speed import steady_state
 from llmsizer.sizing.step_time import StepClock
 from llmsizer.validation.speed_rows import Answer, is_impossible, row_errors, words_of
+from llmsizer.validation.statistics import ErrorRow
 
 # Limits of each figure in seconds; the lower ones stand for nothing at all.
 LIMITS = {
@@ -65,19 +67,25 @@ def prepared(rows: Sequence[Mapping[str, Any]], catalog: Catalog) -> list[FitRow
     return found
 
 
-def logarithms(fit_row: FitRow, figures: Mapping[str, Any]) -> dict[str, float]:
-    """ln(estimate / measured) of each comparison of a row under some engine figures."""
-    import math
-
+def comparisons(fit_row: FitRow, figures: Mapping[str, Any]) -> list[ErrorRow]:
+    """The comparisons of a row with its estimate under some engine figures."""
     case = replace(fit_row.case, engine=replace(fit_row.case.engine, **figures))
     steady = steady_state(case, fit_row.memory, StepClock(case))
     rate = float(plain(steady.rate)) * case.parallel.data_parallel_size * float(plain(case.workload.output_tokens))
     answer = Answer(float(plain(steady.ttft_seconds)), float(plain(steady.tpot_seconds)), rate)
-    return {error.quantity: math.log(error.estimate / error.measured) for error in row_errors(fit_row.row, case, answer)}
+    return list(row_errors(fit_row.row, case, answer))
 
 
-def fit_engine(rows: Sequence[FitRow], quantities: Sequence[str], names: Sequence[str] = tuple(LIMITS)) -> dict[str, float]:
-    """The figures that bring the estimates of some rows closest to their measurements."""
+def logarithms(fit_row: FitRow, figures: Mapping[str, Any]) -> dict[str, float]:
+    """ln(estimate / measured) of each comparison of a row under some engine figures."""
+    return {error.quantity: math.log(error.estimate / error.measured) for error in comparisons(fit_row, figures)}
+
+
+def fit_engine(
+    rows: Sequence[FitRow], quantities: Sequence[str], names: Sequence[str] = tuple(LIMITS),
+    starts: Mapping[str, float] | None = None, most_evaluations: int = 25,
+) -> dict[str, float]:  # fmt: skip
+    """The figures that bring the estimates of some rows closest to their measurements, from ``starts`` on."""
     import numpy as np
 
     optimize = importlib.import_module("scipy.optimize")
@@ -87,7 +95,8 @@ def fit_engine(rows: Sequence[FitRow], quantities: Sequence[str], names: Sequenc
         return np.array([logs for row in rows for name, logs in logarithms(row, figures).items() if name in quantities])
 
     limits = np.log([LIMITS[name] for name in names]).T
-    start = np.log([STARTS[name] for name in names])
+    begin = {**STARTS, **(starts or {})}
+    start = np.clip(np.log([max(begin[name], 1e-12) for name in names]), limits[0] + 1e-6, limits[1] - 1e-6)
     found = optimize.least_squares(residual, start, bounds=(limits[0], limits[1]), loss="soft_l1", f_scale=ROBUST_SCALE,
-                                   max_nfev=25, diff_step=0.05)  # fmt: skip
+                                   max_nfev=most_evaluations, diff_step=0.05)  # fmt: skip
     return dict(zip(names, np.exp(found.x).tolist(), strict=True))

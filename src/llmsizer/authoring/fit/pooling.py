@@ -21,7 +21,8 @@ MOST_ROWS, MOST_ROWS_TOGETHER = 3000, 12_000
 FEWEST_ROWS = 150
 # A finer curve is kept when it takes the median or the 90th percentile of the error to this share of the coarser one's.
 WORTHWHILE = 0.85
-_RESCALED = ("compute_fraction", "memory_fraction", "launch_seconds")
+# What a curve of few rows sets itself; the rest it has from the generic one.
+RESCALED = ("compute_fraction", "memory_fraction", "launch_seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,7 @@ def _finer(
 
 def _rescaled(fitter: Fitter, parts: Sequence[Rows], generic: Curve) -> Curve:
     count = sum(len(part) for part in parts)
-    free = _RESCALED if count >= 10 else _RESCALED[:1]
+    free = RESCALED if count >= 10 else RESCALED[:1]
     fixed = {name: value for name, value in generic.parameters.items() if name not in free}
     values = fitter.fit(parts, fixed)
     first = parts[0]
