@@ -10,26 +10,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from llmsizer.core.results import shown_by
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from llmsizer.catalog.catalog import Catalog, load_catalog
     from llmsizer.core.errors import LlmsizerError
+    from llmsizer.doctor.compare import Diagnosis
+    from llmsizer.planner.advice.advise import Advice
     from llmsizer.planner.plan import Plan
+    from llmsizer.planner.planning import Planning
+    from llmsizer.question.compare import Comparison
     from llmsizer.question.sweep import Sweep
     from llmsizer.simulation.result import SimulationResult
     from llmsizer.sizing.estimate import Estimate
+    from llmsizer.validation.run import Validation
 
-__all__ = ["Catalog", "Estimate", "LlmsizerError", "Plan", "Sweep", "estimate", "load_catalog", "plan", "simulate", "sweep"]
+__all__ = [
+    "Advice", "Catalog", "Comparison", "Diagnosis", "Estimate", "LlmsizerError", "Plan", "Planning", "SimulationResult",
+    "Sweep", "Validation", "advise", "compare", "diagnose", "estimate", "load_catalog", "plan", "plan_file", "simulate",
+    "sweep", "validate",
+]  # fmt: skip
 
 _HOMES = {
-    "Catalog": "llmsizer.catalog.catalog",
-    "load_catalog": "llmsizer.catalog.catalog",
-    "Estimate": "llmsizer.sizing.estimate",
-    "LlmsizerError": "llmsizer.core.errors",
-    "Plan": "llmsizer.planner.plan",
-    "Sweep": "llmsizer.question.sweep",
-}
+    "Advice": "planner.advice.advise", "Catalog": "catalog.catalog", "Comparison": "question.compare",
+    "Diagnosis": "doctor.compare", "Estimate": "sizing.estimate", "LlmsizerError": "core.errors", "Plan": "planner.plan",
+    "Planning": "planner.planning", "SimulationResult": "simulation.result", "Sweep": "question.sweep",
+    "Validation": "validation.run", "load_catalog": "catalog.catalog",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
@@ -37,7 +46,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         from importlib import import_module
 
-        return getattr(import_module(_HOMES[name]), name)
+        return getattr(import_module(f"llmsizer.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'llmsizer' has no attribute '{name}'")
 
 
@@ -55,6 +64,11 @@ def estimate(model: Any, hardware: Any, *, catalog: Any = None, **words: Any) ->
     ``max_model_len``, ``max_num_seqs``, ``max_num_batched_tokens``, ``gpu_memory_utilization``,
     ``block_size``, ``enforce_eager``, ``flash_attention``, ``input_tokens``, ``output_tokens``,
     ``concurrency`` (a number or "max"), ``speculative``, ``adapters``, ``offload``.
+
+    >>> import llmsizer
+    >>> found = llmsizer.estimate("llama-3.1-8b", "h100", tensor_parallel_size=2)
+    >>> found.fits, found.question["devices"]
+    (True, 2)
 
     Not fitting is an answer (``fits`` False, with ``reasons``); a mistake in the question raises
     ``LlmsizerError``.
@@ -87,6 +101,45 @@ def sweep(model: Any, hardware: Any, *, catalog: Any = None, **words: Any) -> Sw
     return answer({"model": model, "hardware": hardware, **words}, _catalog_of(catalog))
 
 
+def compare(model: Any, hardware: Any, *, catalog: Any = None, **words: Any) -> Comparison:
+    """The estimates of a few questions side by side.
+
+    Takes the words of ``estimate``; any of them may be a list, and every combination is answered (at most 60).
+
+    >>> import llmsizer
+    >>> found = llmsizer.compare("llama-3.1-8b", ["h100", "t4"])
+    >>> [row["fits"] for row in found.to_rows()]
+    [True, False]
+
+    A combination that cannot run is a row with its refusal. Raises LlmsizerError for a mistake, and where no
+    combination can run.
+    """
+    from llmsizer.question.compare import compare as answer
+
+    _check_words(words)
+    return answer({"model": model, "hardware": hardware, **words}, _catalog_of(catalog))
+
+
+def advise(model: Any, hardware: Any, *, by: str | None = None, catalog: Any = None, **words: Any) -> Advice:
+    """What each technique of the checklist would change about a deployment, or why it would change nothing.
+
+    Takes the words of ``estimate``. ``by``: the figure to sort by (``cost``, ``ttft``, ``tpot``, ``throughput``,
+    ``memory``).
+
+    >>> import llmsizer
+    >>> found = llmsizer.advise("llama-3.1-8b", "h100", concurrency=16)
+    >>> len(found.effects) + len(found.idle) == len(found.to_rows())
+    True
+
+    Raises LlmsizerError for a mistake in the question.
+    """
+    from llmsizer.planner.advice.advise import advise as answer
+    from llmsizer.question.words import Words
+
+    _check_words(words)
+    return answer(Words(model=model, hardware=hardware, **words), _catalog_of(catalog), by)
+
+
 def plan(model: Any, *, catalog: Any = None, **words: Any) -> Plan:
     """The cheapest hardware and settings that serve a workload within its targets, and why the rest does not.
 
@@ -110,6 +163,50 @@ def plan(model: Any, *, catalog: Any = None, **words: Any) -> Plan:
     from llmsizer.planner.plan import plan_question
 
     return plan_question(question_of({"model": model, **words}), _catalog_of(catalog))
+
+
+def plan_file(path: Any, *, catalog: Any = None) -> Planning:
+    """The plans of a plan file: one for each workload in each scenario.
+
+    >>> import llmsizer
+    >>> print(llmsizer.plan_file("no-such-plan.yaml"))
+    Traceback (most recent call last):
+        ...
+    llmsizer.core.errors.CatalogError: no-such-plan.yaml: cannot be read: No such file or directory
+
+    Raises LlmsizerError naming file, line and field of a mistake.
+    """
+    from llmsizer.catalog.catalog import load_catalog as load
+    from llmsizer.planner.plan_file import read_plan_file
+
+    nouns = _catalog_of(catalog) or load()
+    return read_plan_file(path, nouns).answer(nouns)
+
+
+def diagnose(log: Any, *, catalog: Any = None, **words: Any) -> Diagnosis:
+    """The memory figures that an engine logged at its start beside the estimate of the same deployment.
+
+    ``log``: the path of the file that vLLM, SGLang or llama.cpp logged its start to. ``words`` as in ``estimate``; they
+    win over what the log says. Raises LlmsizerError for a file that is no such log, and where neither the log nor the
+    words tell model and device.
+    """
+    from llmsizer.doctor import diagnose as answer
+    from llmsizer.doctor import read_log
+
+    _check_words(words)
+    return answer(read_log(log), _catalog_of(catalog), **words)
+
+
+def validate(part: str | None = None, *, catalog: Any = None) -> Validation:
+    """Recomputes the measured runs that ship with llmsizer and sets the estimates beside them.
+
+    ``part``: ``memory`` or ``speed`` (None: both). Raises LlmsizerError for any other.
+    """
+    from llmsizer.question.words import checked_choice
+    from llmsizer.validation.run import PARTS
+    from llmsizer.validation.run import validate as answer
+
+    return answer(_catalog_of(catalog), None if part is None else checked_choice("part", part, list(PARTS)))
 
 
 def simulate(
@@ -141,6 +238,11 @@ def simulate(
     ``engine_settings``: fields of ``llmsizer.simulation.EngineSpec``, such as ``{"prefix_caching": False}``.
     ``workload``, a ``Traffic``, stands for lengths and load. Raises LlmsizerError for a mistake, or where the
     deployment does not fit.
+
+    >>> import llmsizer
+    >>> found = llmsizer.simulate("llama-3.1-8b", "h100", request_rate=5, num_prompts=50)
+    >>> found.summary().requests
+    50
     """
     from llmsizer.question.words import Words
     from llmsizer.simulation.asked import Asked, simulate_question
@@ -172,3 +274,12 @@ def _catalog_of(given: Any) -> Any:
 
         return load(given)
     return given
+
+
+def _html_of(result: Any) -> str:
+    from llmsizer.report.views import html_of
+
+    return html_of(result)
+
+
+shown_by(_html_of)

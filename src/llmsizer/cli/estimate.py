@@ -22,7 +22,7 @@ from llmsizer.report.memory import (
     trouble_lines,
 )
 from llmsizer.report.speed import cost_lines, speed_lines
-from llmsizer.report.tables import as_csv, as_json, as_markdown, as_text, flat
+from llmsizer.report.tables import as_csv, as_json, as_markdown, as_text, flat_texts
 from llmsizer.sizing.estimate import Estimate
 
 EXAMPLES = """Examples:
@@ -35,9 +35,6 @@ EXAMPLES = """Examples:
 
   llmsizer estimate -m llama-3.1-70b -g h100 --tp 4 -c 32 --emit sglang
 """
-
-
-EXPLAIN_HELP = "Derive one number, e.g. memory.per_gpu.kv_cache_bytes."
 
 
 @with_question
@@ -73,7 +70,7 @@ def rendered(estimate: Estimate, near: list[Suggestion], form: str) -> str:
     if form == "json":
         return as_json(data)
     if form == "csv":
-        return as_csv(["key", "value"], flat(data))
+        return as_csv(["key", "value"], flat_texts(data))
     lines = [
         *capacity_lines(estimate),
         *speed_lines(estimate),

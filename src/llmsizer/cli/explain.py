@@ -9,7 +9,7 @@ import typer
 from llmsizer.cli.options import CatalogPaths, catalog_of, with_question
 from llmsizer.question.ask import ask
 from llmsizer.question.words import Words
-from llmsizer.report.tables import flat
+from llmsizer.report.tables import flat_texts
 
 EXAMPLES = """Examples:
 
@@ -35,7 +35,7 @@ def command(
         return
     data = estimate.to_dict()
     parts = {name: data[name] for name in ("memory", "latency", "throughput", "prefill", "decode") if data.get(name)}
-    for name, value in flat(parts):
+    for name, value in flat_texts(parts):
         if "operations" in name or isinstance(value, str):
             continue
         print(f"{name} = {value:,.10g}" if isinstance(value, (int, float)) else f"{name} = {value}")

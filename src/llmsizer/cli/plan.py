@@ -18,17 +18,13 @@ from llmsizer.planner.plan import Plan, plan_question
 from llmsizer.planner.planning import Answer, Planning
 from llmsizer.report.memory import paragraphs
 from llmsizer.report.plan import (
-    MOST_EFFECTS,
     MOST_REJECTED,
     answer_lines,
+    every_table,
     left_out,
-    picks_table,
     plan_heading,
-    rejected_table,
-    rows_table,
-    sensitivity_table,
+    short_tables,
 )
-from llmsizer.report.tables import Table
 
 EXAMPLES = """Examples:
 
@@ -201,22 +197,3 @@ def print_plan(plan: Plan, everything: bool = False) -> None:
     missing = 0 if everything else left_out(plan, MOST_REJECTED)
     notes = [f"{missing} more devices are not chosen; --all prints them, and all candidates"] if missing else []
     print_tables(f"{plan.candidates.tried:,} candidates tried, {len(plan.candidates):,} fit", tables, "table", notes)
-
-
-def short_tables(plan: Plan) -> list[Table]:
-    """Picks, what else would do, what moves the answer, and the nearest misses."""
-    picked = {pick.estimate.case.accelerator.id for pick in plan.picks}
-    others = [row for row in plan.alternatives if row["hardware"] not in picked]
-    return [
-        picks_table(plan), rows_table("Other devices that would do", others),
-        sensitivity_table(plan, MOST_EFFECTS), rejected_table(plan, MOST_REJECTED),
-    ]  # fmt: skip
-
-
-def every_table(plan: Plan) -> list[Table]:
-    """All that was found."""
-    return [
-        picks_table(plan), rows_table("Best of each device", plan.alternatives, None),
-        rows_table("Not beaten in cost, latency and throughput at once", plan.front, None),
-        sensitivity_table(plan), rejected_table(plan),
-    ]  # fmt: skip

@@ -15,16 +15,12 @@ from llmsizer.core.files import write_whole
 from llmsizer.question.words import checked_choice
 from llmsizer.report.validation import (
     both_runs_table,
-    kernel_table,
-    ranking_table,
-    summary_table,
     validation_page,
-    worst_table,
+    validation_tables,
 )
 from llmsizer.validation.ranking import ranking, rated_rows
-from llmsizer.validation.run import PARTS, all_errors
+from llmsizer.validation.run import PARTS, validate
 from llmsizer.validation.run_rows import shipped_before_after
-from llmsizer.validation.statistics import summaries
 
 EXAMPLES = """Examples:
 
@@ -74,16 +70,11 @@ def command(
 
 def _print_shipped(nouns: Catalog, part: str | None, worst: int, write: str | None, form: str) -> None:
     """Prints the errors of all measurements that ship with llmsizer."""
-    errors = all_errors(nouns, part)
+    found = validate(nouns, part)
     if write is not None:
-        write_whole(write, validation_page(errors, ranking(rated_rows(nouns)), list(shipped_before_after(nouns))))
-    found = summaries(errors, worst)
-    tables = [summary_table(found)]
-    if part != "memory":
-        tables += [kernel_table(), ranking_table(ranking(rated_rows(nouns)), worst)]
-    if worst:
-        tables.append(worst_table(found))
-    print_tables("Estimate against measurement", tables, form)
+        ranks = found.ranking or ranking(rated_rows(nouns))
+        write_whole(write, validation_page(found.errors, ranks, list(shipped_before_after(nouns))))
+    print_tables("Estimate against measurement", validation_tables(found, worst), form)
 
 
 def _compare_file(path: str, given: dict[str, Any], calibration: str | None, nouns: Catalog, form: str) -> None:

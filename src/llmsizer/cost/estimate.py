@@ -19,6 +19,7 @@ from llmsizer.core.quantities import (
     UsdPerToken,
 )
 from llmsizer.core.render import explanation
+from llmsizer.core.results import Result
 from llmsizer.cost.case import CostCase
 from llmsizer.cost.checks import check_case
 from llmsizer.cost.extras import left_out
@@ -52,7 +53,7 @@ FIGURES: dict[str, tuple[str, float]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class CostEstimate:
+class CostEstimate(Result):
     """What a deployment costs, in base units (USD a second, USD a token). None: not known.
 
     ``items`` sum to ``usd_per_second``. ``basis`` says at which load costs per request hold: the
@@ -88,6 +89,15 @@ class CostEstimate:
             made["usd_per_hour"] = sum((item["usd_per_hour"] for item in items if item["usd_per_hour"] is not None), 0.0)
         words = {"basis": self.basis, "allocation": self.allocation, "depends_on": list(self.depends_on)}
         return {**made, **words, "items": items, "left_out": list(self.left_out), "notes": list(self.notes)}
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """One mapping a line item."""
+        return [item.to_dict() for item in self.items]
+
+    def __repr__(self) -> str:
+        known = self.to_dict()["usd_per_hour"]
+        price = "no price is known" if known is None else f"{known:,.2f} USD/h"
+        return f"<CostEstimate: {price}, {len(self.items)} items>"
 
     def value(self, key: str) -> Value:
         """A figure with its derivation, by its key in ``to_dict`` (``items.NAME`` for a line).

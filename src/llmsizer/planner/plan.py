@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmsizer.catalog.catalog import Catalog, load_catalog
+from llmsizer.core.results import Result
 from llmsizer.planner.choice import (
     HOUR,
     Rejection,
@@ -25,13 +26,15 @@ from llmsizer.planner.sensitivity import Effect, sensitivity
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plan:
+class Plan(Result):
     """The answer to a planning question.
 
+    ``question``: demand, targets and choices. ``candidates``: all deployments that fit, as columns.
     ``picks``: the cheapest deployments, one a device, each asked again alone. ``alternatives``: the best
     row of every device that meets the targets; ``front``: the rows that nothing beats in cost, TTFT, TPOT
     and tokens per second and device at once. ``rejected``: every other device with its reason. ``sensitivity``:
-    what moves the best pick, largest first.
+    what moves the best pick, largest first. ``nearest``: where nothing meets the targets, what comes next to it.
+    ``headroom``: the share of the capacity kept free.
     """
 
     question: PlanQuestion
@@ -65,6 +68,11 @@ class Plan:
             "rejected": [{"hardware": each.device, "reason": each.reason, "miss": each.miss} for each in self.rejected],
             "nearest": list(self.nearest), "sensitivity": [effect.to_dict() for effect in self.sensitivity],
         }  # fmt: skip
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Every device that would do, the cheapest first, a row each; ``is_pick`` marks those asked again."""
+        picked = {pick.estimate.case.accelerator.id for pick in self.picks}
+        return [{"rank": rank, "is_pick": row["hardware"] in picked, **row} for rank, row in enumerate(self.alternatives, 1)]
 
     def __repr__(self) -> str:
         best = self.best

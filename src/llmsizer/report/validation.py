@@ -11,6 +11,7 @@ from llmsizer.report.calibration import compared_errors
 from llmsizer.report.tables import Table, as_markdown
 from llmsizer.validation.benchmark_runs import RunComparison
 from llmsizer.validation.ranking import Ranking
+from llmsizer.validation.run import Validation
 from llmsizer.validation.run_rows import BeforeAfter
 from llmsizer.validation.statistics import ErrorRow, Summary, summaries
 
@@ -28,6 +29,13 @@ def _percent(s: Summary) -> list[str]:
     inside = "" if s.coverage is None else f"{100 * s.coverage:.0f}"
     sizes = (s.median, s.macro_median, s.mean, s.percentile_90)
     return [*(f"{100 * v:.2f}" if v < 0.1 else f"{100 * v:.1f}" for v in sizes), f"{100 * s.bias:+.1f}", inside]
+
+
+def validation_tables(found: Validation, worst: int = 3) -> list[Table]:
+    """Errors of each quantity, kernel curves and the order of deployments where speed is in it, and the worst rows."""
+    short = found.summaries(worst)
+    speed = [] if found.ranking is None else [kernel_table(), ranking_table(found.ranking, worst)]
+    return [summary_table(short), *speed, *([worst_table(short)] if worst else [])]
 
 
 def group_table(errors: Sequence[ErrorRow], quantities: Sequence[str]) -> Table:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from llmsizer.core.quantities import human
+from llmsizer.core.results import Result
 from llmsizer.schema.workload import Targets
 from llmsizer.simulation.recording import Recorder
 
@@ -84,9 +86,14 @@ _SPREADS = ("ttft", "tpot", "itl", "e2e", "queue")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SimulationResult:
+class SimulationResult(Result):
     """A finished run. ``requests`` has one array for each column, in the order requests were drawn;
-    times count from the start of the run. A result-cache hit costs no time and is in no latency."""
+    times count from the start of the run. A result-cache hit costs no time and is in no latency.
+
+    ``class_names`` and ``class_targets``: the classes of requests and what each must keep. ``replicas``: what each replica
+    did over time; ``capacities`` its cache blocks. ``warm_up_requests``: so many answers come before the steady part.
+    ``seed``: of the random draws.
+    """
 
     requests: Mapping[str, NDArray[Any]]
     class_names: tuple[str, ...]
@@ -244,6 +251,15 @@ class SimulationResult:
         """The whole run, the steady part (or None) and the seed, ready for JSON."""
         steady = self.steady()
         return {"seed": self.seed, "all": self.summary().to_dict(), "steady": steady.to_dict() if steady else None}
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """One mapping for each request, its keys ``HEADERS``."""
+        return [dict(zip(HEADERS, row, strict=True)) for row in self.rows()]
+
+    def __repr__(self) -> str:
+        whole = self.summary()
+        first = f", first token {human(whole.ttft.mean, 'second', 3)} (mean)" if whole.ttft else ""
+        return f"<SimulationResult: {whole.requests:,} requests in {human(whole.duration_seconds, 'second', 3)}{first}>"
 
 
 def _spread(values: Floats, weights: Floats | None = None) -> Spread | None:

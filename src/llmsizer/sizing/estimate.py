@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from llmsizer.core.errors import UnknownName
 from llmsizer.core.explain import Source, Value, lift, plain, worst_tier
+from llmsizer.core.quantities import human
 from llmsizer.core.render import explanation
+from llmsizer.core.results import Result
 from llmsizer.schema.deployment import Case
 from llmsizer.sizing.memory import MemoryEstimate, memory_estimate
 
@@ -48,8 +50,13 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Estimate:
-    """What llmsizer answers. ``question`` holds every word resolved; ``explain`` derives any number."""
+class Estimate(Result):
+    """What llmsizer answers to one question. Parts of the speed are None where the deployment does not fit.
+
+    ``question``: every word resolved. ``case``: the nouns behind it (model, device, engine). ``memory``: the parts of
+    one device's memory, and what the cache holds. ``speed``: latency, throughput, the steps, and the load. ``evidence``:
+    how far it may be trusted. ``notes``: what to know besides. ``priced`` makes ``cost`` when that is asked for.
+    """
 
     question: Mapping[str, Any]
     case: Case
@@ -145,8 +152,15 @@ class Estimate:
         return explanation(self.value(path), depth)
 
     def __repr__(self) -> str:
+        devices = self.case.parallel.devices
+        what = f"{self.case.model.id} on {f'{devices} × ' if devices > 1 else ''}{self.case.accelerator.id}"
+        if self.latency is None:
+            return f"<Estimate {what}: {'fits' if self.fits else 'does not fit'}>"
+        first, token = (
+            human(float(plain(each)), "second", 3) for each in (self.latency.ttft_seconds, self.latency.tpot_seconds)
+        )
         verdict = "fits" if self.fits else "does not fit"
-        return f"<Estimate {self.case.model.id} on {self.case.accelerator.id}: {verdict}>"
+        return f"<Estimate {what}: {verdict}, first token {first}, then {token} a token>"
 
 
 def find_value(root: Mapping[str, Any], path: str, case: Case) -> Value:
@@ -178,12 +192,14 @@ def _unit_of(path: str) -> str:
 
 
 def as_plain(noun: Any) -> dict[str, Any]:
-    """A dataclass of numbers as a dictionary of plain numbers."""
+    """A dataclass of numbers (and lists of kernels) as plain data."""
     return {f.name: _number(getattr(noun, f.name)) for f in fields(noun)}
 
 
 def _number(value: Any) -> Any:
     number = plain(value)
+    if isinstance(number, tuple):
+        return list(number)
     return float(number) if isinstance(number, (int, float)) and not isinstance(number, bool) else number
 
 
