@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from llmsizer.catalog.catalog import Catalog, load_catalog
     from llmsizer.core.errors import LlmsizerError
+    from llmsizer.differences.compare import Changes
     from llmsizer.doctor.compare import Diagnosis
     from llmsizer.planner.advice.advise import Advice
     from llmsizer.planner.plan import Plan
@@ -28,16 +29,17 @@ if TYPE_CHECKING:
     from llmsizer.validation.run import Validation
 
 __all__ = [
-    "Advice", "Catalog", "Comparison", "Diagnosis", "Estimate", "LlmsizerError", "Plan", "Planning", "SimulationResult",
-    "Sweep", "Validation", "advise", "compare", "diagnose", "estimate", "load_catalog", "plan", "plan_file", "simulate",
-    "sweep", "validate",
+    "Advice", "Catalog", "Changes", "Comparison", "Diagnosis", "Estimate", "LlmsizerError", "Plan", "Planning",
+    "SimulationResult", "Sweep", "Validation", "advise", "changes", "compare", "diagnose", "estimate", "load_catalog",
+    "plan", "plan_file", "simulate", "sweep", "validate",
 ]  # fmt: skip
 
 _HOMES = {
-    "Advice": "planner.advice.advise", "Catalog": "catalog.catalog", "Comparison": "question.compare",
-    "Diagnosis": "doctor.compare", "Estimate": "sizing.estimate", "LlmsizerError": "core.errors", "Plan": "planner.plan",
-    "Planning": "planner.planning", "SimulationResult": "simulation.result", "Sweep": "question.sweep",
-    "Validation": "validation.run", "load_catalog": "catalog.catalog",
+    "Advice": "planner.advice.advise", "Catalog": "catalog.catalog", "Changes": "differences.compare",
+    "Comparison": "question.compare", "Diagnosis": "doctor.compare", "Estimate": "sizing.estimate",
+    "LlmsizerError": "core.errors", "Plan": "planner.plan", "Planning": "planner.planning",
+    "SimulationResult": "simulation.result", "Sweep": "question.sweep", "Validation": "validation.run",
+    "load_catalog": "catalog.catalog",
 }  # fmt: skip
 
 
@@ -195,6 +197,28 @@ def diagnose(log: Any, *, catalog: Any = None, **words: Any) -> Diagnosis:
 
     _check_words(words)
     return answer(read_log(log), _catalog_of(catalog), **words)
+
+
+def changes(old: Any, new: Any = None, *, catalog: Any = None, **words: Any) -> Changes:
+    """Why a number differs: the facts that changed from ``old`` to ``new`` (or to what is installed), and what each moves.
+
+    Both are paths: of answers saved as JSON (``json.dumps(estimate.to_dict())``), or of catalogs (a YAML file or a
+    folder). A saved answer is asked again; two catalogs are asked the question of ``words`` (as in ``estimate``), if any.
+
+    >>> import llmsizer
+    >>> llmsizer.changes("no-such-answer.json")
+    Traceback (most recent call last):
+        ...
+    llmsizer.core.errors.InvalidQuestion: no-such-answer.json: no such file
+    Give the output of: llmsizer estimate … --format json
+
+    Raises LlmsizerError for what cannot be compared.
+    """
+    from llmsizer.differences.explain import changes as answer
+    from llmsizer.question.words import Words
+
+    _check_words(words)
+    return answer(old, new, _catalog_of(catalog), Words(**words) if words else None)
 
 
 def validate(part: str | None = None, *, catalog: Any = None) -> Validation:

@@ -19,6 +19,7 @@ import llmsizer
 from llmsizer.core.results import Result
 
 LOG = Path(__file__).parents[1] / "doctor" / "logs" / "vllm_v1_hybrid.log"
+OVERLAY = Path(__file__).parents[2] / "examples" / "preview.yaml"
 WORDS: dict[str, Any] = {"model": "llama-3.1-8b", "hardware": "h100", "concurrency": 8}
 PLAN = """
 title: Two <b>plans</b>
@@ -50,6 +51,7 @@ MAKERS: dict[str, Callable[[Path], Any]] = {
     ),
     "plan_file": llmsizer.plan_file,
     "simulate": lambda _: llmsizer.simulate(**WORDS, num_prompts=40),
+    "changes": lambda _: llmsizer.changes(OVERLAY, **WORDS),
     "diagnose": lambda _: llmsizer.diagnose(LOG),
     "validate": lambda _: llmsizer.validate("memory"),
 }

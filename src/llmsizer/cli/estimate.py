@@ -70,7 +70,7 @@ def rendered(estimate: Estimate, near: list[Suggestion], form: str) -> str:
     if form == "json":
         return as_json(data)
     if form == "csv":
-        return as_csv(["key", "value"], flat_texts(data))
+        return as_csv(["key", "value"], flat_texts({name: part for name, part in data.items() if name != "inputs"}))
     lines = [
         *capacity_lines(estimate),
         *speed_lines(estimate),

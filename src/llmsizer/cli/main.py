@@ -29,6 +29,7 @@ COMMANDS = {
     "roofline": "roofline",
     "simulate": "simulate",
     "compare": "compare",
+    "changes": "changes",
     "sweep": "sweep",
     "plan": "plan",
     "advise": "advise",

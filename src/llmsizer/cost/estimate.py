@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from llmsizer.core.errors import UnknownName
 from llmsizer.core.explain import Value, lift, plain, total
+from llmsizer.core.inputs import Input, facts_of
 from llmsizer.core.quantities import (
     Count,
     Fraction,
@@ -89,6 +90,14 @@ class CostEstimate(Result):
             made["usd_per_hour"] = sum((item["usd_per_hour"] for item in items if item["usd_per_hour"] is not None), 0.0)
         words = {"basis": self.basis, "allocation": self.allocation, "depends_on": list(self.depends_on)}
         return {**made, **words, "items": items, "left_out": list(self.left_out), "notes": list(self.notes)}
+
+    def inputs(self) -> Iterator[Input]:
+        """The prices it rests on."""
+        price = self.case.price
+        if isinstance(price, Rental):
+            yield from facts_of("prices", price.name, price, ("price", "accelerators", "interruption_rate", "restart_time"))
+        elif price is not None:
+            yield from facts_of("prices", f"{price.accelerator}, owned", price)
 
     def to_rows(self) -> list[dict[str, Any]]:
         """One mapping a line item."""

@@ -102,6 +102,12 @@ def _cost(found: Any) -> list[View]:
     return [View("Cost", tables, notes=notes)]
 
 
+def _changes(found: Any) -> list[View]:
+    from llmsizer.report.changes import changes_heading, changes_notes, changes_tables
+
+    return [View(changes_heading(found), changes_tables(found), notes=changes_notes(found))]
+
+
 def _validation(found: Any) -> list[View]:
     from llmsizer.report.validation import validation_tables
 
@@ -112,5 +118,5 @@ def _validation(found: Any) -> list[View]:
 VIEWS: dict[str, Callable[[Any], list[View]]] = {
     "Estimate": _estimate, "Sweep": _sweep, "Comparison": _comparison, "Plan": _plan, "Planning": _planning,
     "SimulationResult": _simulation, "Advice": _advice, "Diagnosis": _diagnosis, "CostEstimate": _cost,
-    "Validation": _validation,
+    "Validation": _validation, "Changes": _changes,
 }  # fmt: skip

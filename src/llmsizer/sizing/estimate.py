@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llmsizer.core.errors import UnknownName
 from llmsizer.core.explain import Source, Value, lift, plain, worst_tier
+from llmsizer.core.inputs import Input
 from llmsizer.core.quantities import human
 from llmsizer.core.render import explanation
-from llmsizer.core.results import Result
+from llmsizer.core.results import Result, flat
 from llmsizer.schema.deployment import Case
+from llmsizer.sizing.inputs import inputs_of
 from llmsizer.sizing.memory import MemoryEstimate, memory_estimate
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ MEMORY_FIGURES = (
 
 class Costed(Protocol):
     """A cost as floors above make it (``llmsizer.cost``)."""
+
+    def inputs(self) -> Iterable[Input]:
+        """The prices it rests on."""
 
     def to_dict(self) -> dict[str, Any]:
         """The cost as plain data."""
@@ -55,7 +60,8 @@ class Estimate(Result):
 
     ``question``: every word resolved. ``case``: the nouns behind it (model, device, engine). ``memory``: the parts of
     one device's memory, and what the cache holds. ``speed``: latency, throughput, the steps, and the load. ``evidence``:
-    how far it may be trusted. ``notes``: what to know besides. ``priced`` makes ``cost`` when that is asked for.
+    how far it may be trusted. ``notes``: what to know besides. ``asked``: the words as they were typed; ``made_with``: the
+    version of llmsizer and of its catalogs. ``priced`` makes ``cost`` when that is asked for.
     """
 
     question: Mapping[str, Any]
@@ -64,6 +70,8 @@ class Estimate(Result):
     evidence: Evidence
     speed: SpeedEstimate | None = None
     notes: tuple[str, ...] = ()
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    made_with: Mapping[str, Any] = field(default_factory=dict)
     priced: Callable[[], Costed] | None = None
 
     @property
@@ -95,7 +103,20 @@ class Estimate(Result):
                 "ttft_interval_seconds": list(self.evidence.ttft_interval_seconds or ()) or None,
                 "tpot_interval_seconds": list(self.evidence.tpot_interval_seconds or ()) or None,
             },
+            "asked": dict(self.asked),
+            "made_with": dict(self.made_with),
+            "inputs": [each.to_dict() for each in self.inputs()],
         }
+
+    def inputs(self) -> list[Input]:
+        """The facts it rests on: their places in the catalogs, values and sources."""
+        return [*inputs_of(self.case), *(self.cost.inputs() if self.cost is not None else ())]
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """One row, its keys the dotted paths of ``to_dict``, without lists and what it was made with."""
+        data = self.to_dict()
+        kept = {name: part for name, part in data.items() if name not in ("asked", "made_with")}
+        return [{path: value for path, value in flat(kept) if not isinstance(value, list)}]
 
     @property
     def latency(self) -> Latency | None:
