@@ -64,7 +64,8 @@ def test_dots_stand_for_anything():
 
 
 # Commands whose examples name files of the reader's own, or measure a device.
-OF_FILES = ("llmsizer doctor", "llmsizer import", "llmsizer measure", "llmsizer fit", "llmsizer hardware probe")
+OF_FILES = ("llmsizer doctor", "llmsizer import", "llmsizer measure", "llmsizer fit", "llmsizer hardware probe",
+            "llmsizer changes answer.json", "llmsizer changes last-year.json")  # fmt: skip
 COMMAND_LINES = [line for block in blocks("sh", [TOP / "docs" / "commands.md"]) for line in block.text.splitlines()]
 
 

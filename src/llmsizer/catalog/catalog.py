@@ -61,6 +61,10 @@ class Catalog:
             "nodes": name_table(aliases("nodes")),
         }
 
+    def known_names(self, kind: str) -> list[str]:
+        """Every lower-case name that a kind of noun answers to: ``models``, ``hardware`` or ``nodes``."""
+        return list(self._tables[kind])
+
     def model_id(self, name: str) -> str | None:
         """The id of a model by id or alias; None when there is none."""
         return find(self._tables["models"], name)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from llmsizer.cli.manner import styled
 from llmsizer.cli.options import CatalogPaths, Format, catalog_of, with_question
 from llmsizer.cli.output import checked_format, print_tables, width
 from llmsizer.planner.advice.advise import Advice, advise
@@ -60,6 +61,6 @@ def print_advice(advice: Advice, form: str) -> None:
     if form == "markdown":
         print("\n".join([f"# {heading(advice.estimate)}", "", *(f"- {line}" for line in lines), ""]))
     else:
-        print("\n".join([heading(advice.estimate), "", *paragraphs(lines, width()), ""]))
+        print("\n".join([styled(heading(advice.estimate), "heading"), "", *paragraphs(lines, width()), ""]))
     count = len(advice.effects) + len(advice.idle)
     print_tables(f"{count} techniques tried", advice_tables(advice, sources), form, source_notes(advice, sources))

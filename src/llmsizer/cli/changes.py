@@ -21,9 +21,9 @@ EXAMPLES = """Examples:
 
   llmsizer changes last-year.json today.json
 
-  llmsizer changes old-checkout/ -m llama-3.1-8b -g h100
+  llmsizer changes examples/preview.yaml
 
-  llmsizer changes old-prices.yaml new-prices.yaml --format csv
+  llmsizer changes examples/preview.yaml -m llama-3.1-8b -g h100
 
 A saved answer is the output of: llmsizer estimate ... --format json
 """

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from llmsizer.cli.emit import Emit, print_emitted
+from llmsizer.cli.manner import is_quiet, styled
 from llmsizer.cli.options import CatalogPaths, Format, catalog_of, with_question
 from llmsizer.cli.output import checked_format, width
 from llmsizer.question.ask import ask
@@ -52,7 +53,7 @@ def command(
     nouns = catalog_of(catalog)
     estimate = ask(words, nouns)
     if explain is not None:
-        print(estimate.explain(explain))
+        print(estimate.explain(explain, width=width()))
     elif emit is not None:
         print_emitted(estimate, emit, format_)
     else:
@@ -78,7 +79,7 @@ def rendered(estimate: Estimate, near: list[Suggestion], form: str) -> str:
         *trouble_lines(estimate, near),
         *evidence_lines(estimate),
     ]
-    notes = [f"Note        {note}" for note in estimate.notes]
+    notes = [] if is_quiet() else [f"Note        {note}" for note in estimate.notes]
     if form == "markdown":
         return "\n\n".join(
             [
@@ -87,5 +88,6 @@ def rendered(estimate: Estimate, near: list[Suggestion], form: str) -> str:
                 "\n".join(f"- {line}" for line in [*lines, *notes]),
             ]
         )
-    text = [heading(estimate), "", as_text(device_table(estimate)), "", *paragraphs([*lines, *notes], width())]
+    title = styled(heading(estimate), "good" if estimate.fits else "bad")
+    text = [title, "", as_text(device_table(estimate)), "", *paragraphs([*lines, *notes], width())]
     return "\n".join(text)

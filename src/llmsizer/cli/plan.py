@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from llmsizer.catalog.catalog import Catalog
+from llmsizer.cli.manner import remark
 from llmsizer.cli.options import QUESTION, CatalogPaths, Format, catalog_of, option, with_words
 from llmsizer.cli.output import checked_format, print_tables, width
 from llmsizer.cli.progress import Progress
@@ -148,7 +149,7 @@ def write_reports(planning: Planning, paths: list[Path], plots: bool) -> None:
 
     for path in paths:
         write_report(planning, path, plots)
-        print(f"{path}: written")
+        remark(f"{path}: written")
 
 
 def write_starter(file: Text) -> None:
@@ -163,7 +164,7 @@ def write_starter(file: Text) -> None:
     if Path(file).exists():
         raise InvalidQuestion(f"{file} is there already", "give another name")
     write_whole(Path(file), starter_text())
-    print(f"{file}: written; llmsizer plan {file} answers it")
+    remark(f"{file}: written; llmsizer plan {file} answers it")
 
 
 def print_schema() -> None:

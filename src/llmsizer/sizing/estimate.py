@@ -168,9 +168,9 @@ class Estimate(Result):
             replay = {"memory": memory_estimate(case, only_stage=self.memory.stage)}
         return find_value(replay, path, self.case)
 
-    def explain(self, path: str = "memory.per_gpu.weights_bytes", depth: int = 6) -> str:
+    def explain(self, path: str = "memory.per_gpu.weights_bytes", depth: int = 6, width: int = 100) -> str:
         """How a number of the estimate was computed: equations, numbers, and the source of each fact."""
-        return explanation(self.value(path), depth)
+        return explanation(self.value(path), depth, width)
 
     def __repr__(self) -> str:
         devices = self.case.parallel.devices
