@@ -58,14 +58,22 @@ def estimate(model: Any, hardware: Any, *, catalog: Any = None, **words: Any) ->
     ``model``: a catalog id or alias, a path to a config.json, a model folder, a safetensors index or
     a .gguf file, or a ``Model``. ``hardware``: a catalog id or alias, or an ``Accelerator``.
 
-    Keywords (``None``: the engine's own default): ``tensor_parallel_size``,
-    ``pipeline_parallel_size``, ``data_parallel_size`` (attention ranks, as vLLM counts),
-    ``enable_expert_parallel``, ``quantization`` (None: the checkpoint's own format), ``dtype``,
-    ``kv_cache_dtype``, ``engine`` (``vllm``, ``vllm@0.11.0``, ``vllm@0.8.5+v0``, ``sglang``,
-    ``tensorrt-llm``, ``tgi``, ``llama.cpp``, ``transformers``, ``torch``, ``onnxruntime-genai``),
-    ``max_model_len``, ``max_num_seqs``, ``max_num_batched_tokens``, ``gpu_memory_utilization``,
-    ``block_size``, ``enforce_eager``, ``flash_attention``, ``input_tokens``, ``output_tokens``,
-    ``concurrency`` (a number or "max"), ``speculative``, ``adapters``, ``offload``.
+    Keywords (``None``: the engine's own default):
+
+    - Split: ``tensor_parallel_size``, ``pipeline_parallel_size``, ``data_parallel_size`` (attention ranks, as vLLM
+      counts), ``enable_expert_parallel``.
+    - Formats: ``quantization`` (None: the checkpoint's own format), ``dtype``, ``kv_cache_dtype``.
+    - Engine: ``engine`` (``vllm``, ``vllm@0.11.0``, ``vllm@0.8.5+v0``, ``sglang``, ``tensorrt-llm``, ``tgi``,
+      ``llama.cpp``, ``transformers``, ``torch``, ``onnxruntime-genai``), ``max_model_len``, ``max_num_seqs``,
+      ``max_num_batched_tokens``, ``gpu_memory_utilization``, ``block_size``, ``enforce_eager``, ``use_cache``,
+      ``flash_attention``, ``batching`` (``static``, ``dynamic``, ``continuous``, ``in-flight``), ``batch_window_seconds``.
+    - Load: ``input_tokens``, ``output_tokens`` (numbers, ``"800..1000"``, ``"lognormal:1024:0.5"``, a file of lengths),
+      ``concurrency`` (a number or "max"), ``request_rate``, ``think_seconds``, ``num_prompts`` (None: a steady state),
+      ``prefix_cache_hit_rate``, ``expert_skew``; or a ``workload``, a ``Traffic`` or a ``Mix`` of classes.
+    - Techniques: ``speculative``, ``adapters``, ``offload``, ``transform`` (of the model).
+    - Price: ``price``, ``price_date``, ``extras``, ``emissions``.
+    - ``calibration``: ``auto``, ``ideal`` (lower bounds at peak rates) or a file of ``llmsizer fit``; ``ignore_memory``:
+      answer the speed even of what does not fit.
 
     >>> import llmsizer
     >>> found = llmsizer.estimate("llama-3.1-8b", "h100", tensor_parallel_size=2)
@@ -148,8 +156,8 @@ def plan(model: Any, *, catalog: Any = None, **words: Any) -> Plan:
     The demand is one of ``request_rate`` (the peak), ``concurrency`` or ``demand`` (24 or 168 rates, the hours
     of a day or week). ``targets``: a preset (``interactive``, ``agent``, ``batch``) or a mapping such as
     ``{"ttft_p95": "500 ms", "tpot": "40 ms"}``. Choices, each a name or a list: ``hardware``, ``vendors``,
-    ``engines``, ``formats``, ``cache_formats`` (``any``: all), ``providers``, ``regions``, ``markets``; ``price`` as
-    in ``estimate``; limits ``most_devices`` (of a replica), ``most_devices_in_all``, ``most_usd_per_hour``,
+    ``engines``, ``formats``, ``cache_formats`` (``any``: all), ``providers``, ``regions``, ``markets``; ``price`` and
+    ``price_date`` as in ``estimate``; limits ``most_devices`` (of a replica), ``most_devices_in_all``, ``most_usd_per_hour``,
     ``most_watts``. ``headroom``, ``spare``, ``growth``, ``picks``, ``confirm`` (simulate the picks); and the words of
     ``estimate`` that a plan does not choose itself.
 
@@ -168,7 +176,7 @@ def plan(model: Any, *, catalog: Any = None, **words: Any) -> Plan:
 
 
 def plan_file(path: Any, *, catalog: Any = None) -> Planning:
-    """The plans of a plan file: one for each workload in each scenario.
+    """The plans of the plan file at ``path``: one for each workload in each scenario.
 
     >>> import llmsizer
     >>> print(llmsizer.plan_file("no-such-plan.yaml"))
@@ -252,16 +260,16 @@ def simulate(
     engine_settings: Any = None,
     **words: Any,
 ) -> SimulationResult:
-    """Runs the traffic of a question through the engine step by step, seeded and reproducible.
+    """Runs the traffic of a question through the engine step by step: ``num_prompts`` requests, reproducible by ``seed``.
 
-    ``words`` as in ``estimate``; ``input_tokens`` and ``output_tokens`` may also be ``"800..1000"``
-    (uniform), ``"lognormal:1024:0.5"`` (mean, variation) or a ``Lengths``. ``request_rate`` gives an open
-    loop with gaps of ``variation`` (1: Poisson), ``concurrency`` a closed loop whose users pause
-    once for up to ``scatter_seconds``, ``trace`` a ``Trace`` (``llmsizer.catalog.traces.read_trace``). ``targets``: a
-    ``Targets`` for goodput. ``prefill_replicas`` and ``decode_replicas``: two pools instead of ``replicas``.
-    ``engine_settings``: fields of ``llmsizer.simulation.EngineSpec``, such as ``{"prefix_caching": False}``.
-    ``workload``, a ``Traffic``, stands for lengths and load. Raises LlmsizerError for a mistake, or where the
-    deployment does not fit.
+    ``words`` as in ``estimate``; ``input_tokens`` and ``output_tokens`` may also be ``"800..1000"`` (uniform),
+    ``"lognormal:1024:0.5"`` (mean, variation) or a ``Lengths``. ``request_rate`` gives an open loop with gaps of
+    ``variation`` (1: Poisson), ``concurrency`` a closed loop whose users pause once for up to ``scatter_seconds``,
+    ``trace`` a ``Trace`` (``llmsizer.catalog.traces.read_trace``). ``targets``: a ``Targets`` for goodput. ``routing`` over
+    ``replicas``: ``round-robin``, ``least-loaded`` or ``prefix-aware``; ``exact``: every step is computed, none is taken
+    together. ``prefill_replicas`` and ``decode_replicas``: two pools instead of ``replicas``. ``engine_settings``: fields
+    of ``llmsizer.simulation.EngineSpec``, such as ``{"prefix_caching": False}``. ``workload``, a ``Traffic``, stands for
+    lengths and load. Raises LlmsizerError for a mistake, or where the deployment does not fit.
 
     >>> import llmsizer
     >>> found = llmsizer.simulate("llama-3.1-8b", "h100", request_rate=5, num_prompts=50)

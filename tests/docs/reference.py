@@ -13,6 +13,14 @@ Exit codes of every command: 0 answered; 1 answered "does not fit" or "nothing f
 or in a file, with a message that names it. `llmsizer --version` prints the version, the checksum of the catalogs and the
 newest date that each of them names. `llmsizer COMMAND --help` prints the help of a command.
 
+## Options of llmsizer itself
+
+| option | meaning |
+|---|---|
+| `--version` | Print the version, and how current each catalog is. |
+| `--install-completion` | Teach the shell to complete commands, options, and names of the catalog. |
+| `--show-completion` | Print that completion, to copy or change it. |
+
 ## Options of every command
 
 | option | meaning |
@@ -21,9 +29,7 @@ newest date that each of them names. `llmsizer COMMAND --help` prints the help o
 | `--verbose` | Also, on standard error: catalog files, versions and dates, the time it took, and where a mistake arose. |
 | `-h`, `--help` | The help of the command. |
 
-Colours are used on terminals alone, and not where `NO_COLOR` is set. `llmsizer --install-completion` teaches the shell to
-complete commands and options, and the names of models, devices, engines and formats. `python -m llmsizer` is the same
-command.
+Colours are used on terminals alone, and not where `NO_COLOR` is set. `python -m llmsizer` is the same command.
 """
 OF_EVERY_COMMAND = ("help", "quiet", "verbose")
 

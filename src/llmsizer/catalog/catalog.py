@@ -34,7 +34,7 @@ ENVIRONMENT = "LLMSIZER_CATALOG"
 
 @dataclass(frozen=True, eq=False)
 class Catalog:
-    """All nouns by id. ``records`` maps a section to its entries; overlays are already merged in."""
+    """All nouns by id. ``records`` maps a section to its entries; the files ``overlays`` are already merged in."""
 
     records: Mapping[str, Mapping[str, Record]]
     overlays: tuple[str, ...] = ()

@@ -58,7 +58,9 @@ class CostEstimate(Result):
     """What a deployment costs, in base units (USD a second, USD a token). None: not known.
 
     ``items`` sum to ``usd_per_second``. ``basis`` says at which load costs per request hold: the
-    ``demand`` given, ``full load`` (the demand is not known, the capacity is), or empty.
+    ``demand`` given, ``full load`` (the demand is not known, the capacity is), or empty. ``case``: what was priced.
+    ``usd_per_input_token``, ``usd_per_cached_input_token``, ``usd_per_output_token``: the shares of tokens;
+    ``joules_per_request`` and ``grams_per_request`` (of CO2 equivalent): energy and emissions.
     ``depends_on`` lists what must be known for the lines that are rates; ``left_out`` the optional
     items that are not counted.
     """

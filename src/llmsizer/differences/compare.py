@@ -29,7 +29,7 @@ SAME = 1e-9  # relative; two runs of one program may differ in the last digits
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Something that is not the same in both answers; None where one does not have it."""
+    """Something, called ``name``, that is not the same in the ``old`` and the ``new`` answer; None: not there."""
 
     name: str
     old: Any
@@ -47,7 +47,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class FactChange:
-    """A fact that changed; None on the side that does not have it.
+    """A fact that changed, ``old`` and ``new``; None on the side that does not have it.
 
     ``moves``: by how many percent each main figure moves by this change alone, all others made (None: not known).
     """

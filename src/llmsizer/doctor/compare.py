@@ -21,8 +21,9 @@ from llmsizer.question.resolve import Resolved
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure: what the log prints and what the estimate says, in ``unit`` (``byte``, ``token``,
-    ``byte/token`` or ``1``); ``estimate`` None: not modelled. ``cause`` is empty where they agree."""
+    """One ``figure`` (in words: ``title``): what the ``log`` prints and what the ``estimate`` says, in ``unit``
+    (``byte``, ``token``, ``byte/token`` or ``1``); ``estimate`` None: not modelled. ``agrees``: within what logs scatter
+    by; ``cause`` is empty where they do."""
 
     figure: str
     title: str

@@ -20,8 +20,8 @@ LENGTHS = ("input_tokens", "output_tokens")
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What an input does to the load that a replica bears within the targets: the relative change with the
-    input a tenth lower and a tenth higher. None: the targets are missed, or it no longer fits."""
+    """What an ``input`` does to the load that a replica bears within the targets: the relative change with the
+    input a tenth ``lower`` and a tenth ``higher``. None: the targets are missed, or it no longer fits."""
 
     input: str
     lower: float | None

@@ -22,7 +22,7 @@ MOST = 60
 
 @dataclass(frozen=True, slots=True)
 class Combination:
-    """One of the questions: the words in which it differs, and its estimate or why there is none."""
+    """One of the questions: the ``words`` in which it differs, and its ``estimate`` (None: a ``refusal`` says why)."""
 
     words: dict[str, str]
     estimate: Estimate | None

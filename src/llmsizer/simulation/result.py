@@ -28,7 +28,8 @@ HEADERS = ("request", "class", *_ROW, "ttft_seconds", "tpot_seconds", "e2e_secon
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """Mean and percentiles of a latency, in seconds."""
+    """The ``mean`` of a latency in seconds, and what 50, 90, 95 and 99 of 100 requests stay below: ``p50``, ``p90``,
+    ``p95``, ``p99``."""
 
     mean: float
     p50: float
@@ -39,13 +40,14 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """Figures of a stretch of a run; a latency is None where no request has it.
+    """Figures of a stretch of a run, of its ``requests``; a latency is None where no request has it.
 
-    Rates are per second over ``duration_seconds``; ``goodput_requests_per_second`` counts requests
-    that met all their targets. ``ttft`` runs from sending a request to its first token, ``tpot`` is
-    (E2E − TTFT) / (output tokens − 1), ``itl`` every gap between two tokens (of all classes
-    together, else None), ``queue`` from the engine's queue to the first step. ``running`` and
-    the KV figures are means over time and replicas.
+    Rates (``requests_per_second``, ``input_tokens_per_second`` …) are per second over ``duration_seconds``;
+    ``goodput_requests_per_second`` counts requests that met all their targets. ``ttft`` runs from sending a request to its
+    first token, ``tpot`` is (E2E − TTFT) / (output tokens − 1), ``itl`` every gap between two tokens (of all classes
+    together, else None), ``e2e`` to the last token, ``queue`` from the engine's queue to the first step. ``running``,
+    ``decoding`` and ``kv_occupancy`` (a share) are means over time and replicas, ``kv_occupancy_peak`` is the fullest
+    moment. ``prefix_hit_rate``: share of prompt tokens found cached. ``preemptions`` and ``result_cache_hits`` are counts.
     """
 
     requests: int

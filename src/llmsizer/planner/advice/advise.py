@@ -25,7 +25,8 @@ NOTICEABLE = 0.01
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Effect:
-    """What a technique does here: its best change, and the figures with it."""
+    """What a ``technique`` does here: its best ``change``, the ``figures`` with it, and the ``benefit``, the factor by
+    which the figure sorted by gets better (None: not known)."""
 
     technique: Technique
     change: Change
@@ -44,7 +45,7 @@ class Effect:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Idle:
-    """A technique that does nothing here, and why."""
+    """A ``technique`` that does nothing here, and the ``reason``."""
 
     technique: Technique
     reason: str
