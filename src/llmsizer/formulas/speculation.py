@@ -26,13 +26,3 @@ def profile_tokens(accepted: Count) -> Tokens:
     2.5
     """
     return (1 + accepted) * ONE_TOKEN
-
-
-@formula(reference="engines report the share of guesses accepted, (E − 1)/γ; solved for the tokens of a step")
-def tokens_of_reported_rate(reported: Fraction, guessed: Count) -> Tokens:
-    """Tokens of a verification step from an engine's reported acceptance rate.
-
-    >>> tokens_of_reported_rate(0.5, 4)
-    3.0
-    """
-    return (1 + reported * guessed) * ONE_TOKEN

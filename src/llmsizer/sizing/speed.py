@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -254,8 +254,3 @@ def _operations(cost: StageCost) -> list[dict[str, Any]]:
 def _empty(name: str, kind: str, bound: str) -> dict[str, Any]:
     return {"name": name, "kind": kind, "layers": 0.0, "flop": 0.0, "bytes": 0.0, "intensity_flop_per_byte": 0.0,
             "seconds": 0.0, "share": 0.0, "bound": bound}  # fmt: skip
-
-
-def with_rate(estimate: SpeedEstimate, most: PerSecond) -> SpeedEstimate:
-    """The estimate with the highest rate that holds."""
-    return replace(estimate, max_requests_per_second=most)
