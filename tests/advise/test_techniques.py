@@ -10,8 +10,8 @@ import pytest
 import llmsizer
 from llmsizer.catalog.catalog import Catalog
 from llmsizer.catalog.package_data import package_data
-from llmsizer.catalog.techniques import EFFORTS, NO_FIGURE, SAME_ANSWERS, technique_of, techniques
-from llmsizer.core.errors import InvalidQuestion, LlmsizerError, UnknownName
+from llmsizer.catalog.techniques import EFFORTS, NO_FIGURE, SAME_ANSWERS, techniques
+from llmsizer.core.errors import InvalidQuestion, LlmsizerError
 from llmsizer.planner.advice.advise import Advice, Effect, advise
 from llmsizer.planner.advice.asked import FUNCTIONS, Asked
 from llmsizer.planner.advice.figures import BENEFITS, figures_of
@@ -45,7 +45,7 @@ def test_every_entry_has_its_function_and_every_function_its_entry():
 
 @pytest.mark.parametrize("name", list(techniques()))
 def test_what_is_said_of_the_answers_is_published_or_said_to_be_unknown(name: str):
-    one = technique_of(name)
+    one = techniques()[name]
     assert one.effort in EFFORTS
     if one.quality in (NO_FIGURE, SAME_ANSWERS) or not re.search(r"\d", one.quality):
         return
@@ -56,13 +56,8 @@ def test_what_is_said_of_the_answers_is_published_or_said_to_be_unknown(name: st
 
 def test_nothing_but_published_figures_has_no_assumed_source():
     for name, entry in package_data("techniques.yaml")["techniques"].items():
-        assumed = technique_of(name).source is not None and technique_of(name).source.tier == "assumed"
+        assumed = techniques()[name].source is not None and techniques()[name].source.tier == "assumed"
         assert not assumed or entry.get("assumed"), name
-
-
-def test_unknown_techniques_are_refused_with_the_nearest():
-    with pytest.raises(UnknownName, match="fp8_weight"):
-        technique_of("fp8_weight")
 
 
 def test_each_technique_is_answered_once(usual: Advice):
@@ -201,5 +196,5 @@ def test_odd_deployments(catalog: Catalog, words: dict[str, Any]):
 
 
 def test_asked_knows_its_case(usual: Advice, catalog: Catalog):
-    asked = Asked(Words(**USUAL), usual.estimate, catalog, technique_of("fp8_weights"))
+    asked = Asked(Words(**USUAL), usual.estimate, catalog, techniques()["fp8_weights"])
     assert asked.case is usual.estimate.case

@@ -63,20 +63,27 @@ def test_commands_that_print_take_format_and_catalog():
             assert {"--format", "--catalog"} <= options, words
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["-h"], *([name, "--help"] for name in COMMANDS)], ids=" ".join)
-def test_help_is_printed(arguments: list[str], capsys: pytest.CaptureFixture[str]):
-    assert run(arguments) == 0
+@pytest.mark.parametrize("words", ["", *(words for words, _ in commands())])
+def test_help_has_examples_and_fits_a_terminal(words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run([*words.split(), "--help"]) == 0
     told = capsys.readouterr()
     assert "Usage: llmsizer" in told.out
-    assert max(len(line) for line in told.out.splitlines()) <= 100
+    assert max(len(line) for line in told.out.splitlines()) <= 80
     assert not told.err
+    examples = [line.strip() for line in told.out.partition("Examples:")[2].splitlines()]
+    assert [line for line in examples if line.startswith(f"llmsizer {words}".strip())]
+
+
+def test_every_command_can_be_quiet_or_verbose():
+    for words, command in commands():
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert hasattr(command, "commands") or {"--quiet", "--verbose"} <= options, words
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_examples_name_the_command(name: str):
-    examples = getattr(import_module(f"llmsizer.cli.{COMMANDS[name]}"), "EXAMPLES", None)
-    if examples is None:
-        pytest.skip("a group of commands")
+    examples = import_module(f"llmsizer.cli.{COMMANDS[name]}").EXAMPLES
     lines = [line.strip() for line in examples.splitlines() if line.strip().startswith("llmsizer")]
     assert lines
     assert all(shlex.split(line)[1] == name for line in lines)

@@ -25,7 +25,7 @@ from llmsizer.core.explain import (
     worst_tier,
 )
 from llmsizer.core.quantities import Bytes, Count
-from llmsizer.core.render import explanation, shown, tier_of
+from llmsizer.core.render import explanation, shown
 from llmsizer.formulas.roofline import ridge_point
 from llmsizer.formulas.storage import bytes_of_copies, packed_bytes
 
@@ -110,7 +110,6 @@ def test_totals():
 def test_tiers():
     assert worst_tier([]) == "specified"
     assert worst_tier(TIERS) == "assumed"
-    assert tier_of(lift(NOUN).twice()) == ("assumed", "count")  # type: ignore[arg-type]
 
 
 def test_the_printed_equation_is_the_code():

@@ -10,9 +10,28 @@ INTRODUCTION = """# Commands
 This page is generated from the commands: `python tests/docs/refresh.py` writes it, and a test compares it.
 
 Exit codes of every command: 0 answered; 1 answered "does not fit" or "nothing found"; 2 a mistake in the question
-or in a file, with a message that names it. `llmsizer --version` prints the version and the checksum of the catalogs.
-`llmsizer COMMAND --help` prints the help of a command.
+or in a file, with a message that names it. `llmsizer --version` prints the version, the checksum of the catalogs and the
+newest date that each of them names. `llmsizer COMMAND --help` prints the help of a command.
+
+## Options of llmsizer itself
+
+| option | meaning |
+|---|---|
+| `--version` | Print the version, and how current each catalog is. |
+| `--install-completion` | Teach the shell to complete commands, options, and names of the catalog. |
+| `--show-completion` | Print that completion, to copy or change it. |
+
+## Options of every command
+
+| option | meaning |
+|---|---|
+| `--quiet` | The answer alone: no notes, no remarks such as "written", no progress bar. Data (JSON, CSV) stays whole. |
+| `--verbose` | Also, on standard error: catalog files, versions and dates, the time it took, and where a mistake arose. |
+| `-h`, `--help` | The help of the command. |
+
+Colours are used on terminals alone, and not where `NO_COLOR` is set. `python -m llmsizer` is the same command.
 """
+OF_EVERY_COMMAND = ("help", "quiet", "verbose")
 
 
 def command_reference() -> str:
@@ -38,7 +57,7 @@ def _section(name: str, command: Any, question: set[str]) -> list[str]:
         return [f"## {name}\n", f"{command.help}\n", *own]
     level = "###" if name.count(" ") > 1 else "##"
     arguments = [p for p in command.params if p.param_type_name == "argument"]
-    options = [p for p in command.params if p.param_type_name == "option" and p.name != "help"]
+    options = [p for p in command.params if p.param_type_name == "option" and p.name not in OF_EVERY_COMMAND]
     asked, own = [p for p in options if p.name in question], [p for p in options if p.name not in question]
     lines = [f"{level} {name}\n", f"{(command.help or '').strip()}\n", f"`{_usage(name, arguments)}`\n"]
     if asked:

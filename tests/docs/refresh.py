@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from documents import DOCUMENTS, TOP, rewritten
 from methodology import methodology_pages
+from python_page import python_page
 from reference import command_reference
 
 
 def main() -> None:
     reference = TOP / "docs" / "commands.md"
     reference.write_text(command_reference(), encoding="utf-8")
+    (TOP / "docs" / "python.md").write_text(python_page(), encoding="utf-8")
     pages = TOP / "docs" / "methodology"
     pages.mkdir(exist_ok=True)
     for name, text in methodology_pages().items():

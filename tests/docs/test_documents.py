@@ -7,6 +7,7 @@ import re
 import pytest
 from documents import DOCUMENTS, TOP, blocks, examples, matches, run
 from methodology import methodology_pages
+from python_page import python_page
 from reference import command_reference
 
 CONSOLE = [(str(block), example) for block in blocks("console") for example in examples(block.text)]
@@ -32,6 +33,11 @@ def test_python_example(block, monkeypatch, capsys):
 def test_command_reference_is_current():
     text = (TOP / "docs" / "commands.md").read_text(encoding="utf-8")
     assert text == command_reference(), "python tests/docs/refresh.py renews it"
+
+
+def test_python_page_is_current():
+    text = (TOP / "docs" / "python.md").read_text(encoding="utf-8")
+    assert text == python_page(), "python tests/docs/refresh.py renews it"
 
 
 def test_methodology_is_current():
@@ -64,7 +70,8 @@ def test_dots_stand_for_anything():
 
 
 # Commands whose examples name files of the reader's own, or measure a device.
-OF_FILES = ("llmsizer doctor", "llmsizer import", "llmsizer measure", "llmsizer fit", "llmsizer hardware probe")
+OF_FILES = ("llmsizer doctor", "llmsizer import", "llmsizer measure", "llmsizer fit", "llmsizer hardware probe",
+            "llmsizer changes answer.json", "llmsizer changes last-year.json")  # fmt: skip
 COMMAND_LINES = [line for block in blocks("sh", [TOP / "docs" / "commands.md"]) for line in block.text.splitlines()]
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from llmsizer.core.errors import InvalidQuestion
 from llmsizer.formulas.workload import second_moment
-from llmsizer.schema.lengths import Fixed, Histogram, LengthPairs, LogNormal, Uniform, percentile_tokens
+from llmsizer.schema.lengths import Fixed, Histogram, LengthPairs, LogNormal, Uniform
 from llmsizer.schema.moments import class_moments, moments
 from llmsizer.schema.workload import (
     ClosedLoop,
@@ -48,8 +48,6 @@ def test_moments_agree_with_the_support(law):
     assert np.all(values == np.rint(values))
     assert law.mean() == pytest.approx(float(values @ weights), rel=1e-9)
     assert law.second_moment() == pytest.approx(float(values**2 @ weights), rel=1e-9)
-    places = [percentile_tokens(law, share) for share in (0.0, 0.1, 0.5, 0.9, 0.99, 1.0)]
-    assert places == sorted(places)
 
 
 @pytest.mark.parametrize(("mean", "variation"), [(1000.0, 0.5), (300.0, 1.5), (4000.0, 1.0)])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from llmsizer.catalog import index
+from llmsizer.catalog.calibrations import calibration_of
 from llmsizer.catalog.engines import engine_profile
 from llmsizer.catalog.formats import quantization_scheme
 from llmsizer.catalog.models import model_of_entry
@@ -23,6 +24,7 @@ from llmsizer.catalog.records import Record, accelerator_of_processor, noun_of
 from llmsizer.core.errors import CatalogError, InvalidQuestion, UnknownName
 from llmsizer.core.quantities import parse_quantity
 from llmsizer.schema.accelerator import Accelerator, Node, Processor
+from llmsizer.schema.calibration import Calibration
 from llmsizer.schema.engine import EngineProfile
 from llmsizer.schema.model import Model
 from llmsizer.schema.number_format import QuantizationScheme
@@ -32,7 +34,7 @@ ENVIRONMENT = "LLMSIZER_CATALOG"
 
 @dataclass(frozen=True, eq=False)
 class Catalog:
-    """All nouns by id. ``records`` maps a section to its entries; overlays are already merged in."""
+    """All nouns by id. ``records`` maps a section to its entries; the files ``overlays`` are already merged in."""
 
     records: Mapping[str, Mapping[str, Record]]
     overlays: tuple[str, ...] = ()
@@ -58,6 +60,10 @@ class Catalog:
             "models": name_table(aliases("models")),
             "nodes": name_table(aliases("nodes")),
         }
+
+    def known_names(self, kind: str) -> list[str]:
+        """Every lower-case name that a kind of noun answers to: ``models``, ``hardware`` or ``nodes``."""
+        return list(self._tables[kind])
 
     def model_id(self, name: str) -> str | None:
         """The id of a model by id or alias; None when there is none."""
@@ -133,6 +139,10 @@ class Catalog:
     def engine(self, name: str, accelerator: Accelerator) -> EngineProfile:
         """An engine profile; see ``llmsizer.catalog.engines``."""
         return engine_profile(name, accelerator)
+
+    def calibration(self, name: str, accelerator: Accelerator, engine: str) -> Calibration:
+        """The curves of a device under an engine; see ``llmsizer.catalog.calibrations``."""
+        return calibration_of(name, accelerator, engine)
 
     def scheme(self, name: str) -> QuantizationScheme:
         """A quantization scheme by id or alias."""

@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import Any
 
 from llmsizer.catalog.package_data import package_data
-from llmsizer.core.errors import UnknownName
 from llmsizer.core.explain import Source
 
 EFFORTS = {
@@ -48,13 +47,6 @@ def techniques() -> Mapping[str, Technique]:
     """All techniques by id."""
     document = package_data("techniques.yaml")
     return {name: _technique(name, entry, document["sources"]) for name, entry in document["techniques"].items()}
-
-
-def technique_of(name: str) -> Technique:
-    """A technique by its id. Raises UnknownName with the nearest."""
-    if name not in techniques():
-        raise UnknownName("technique", name, techniques())
-    return techniques()[name]
 
 
 def _technique(name: str, entry: Mapping[str, Any], sources: Mapping[str, Any]) -> Technique:

@@ -6,17 +6,14 @@ from typing import Annotated
 
 import typer
 
+from llmsizer.cli.manner import styled
 from llmsizer.cli.options import CatalogPaths, Format, catalog_of, with_question
 from llmsizer.cli.output import checked_format, print_tables, width
 from llmsizer.planner.advice.advise import Advice, advise
 from llmsizer.question.words import Words
 from llmsizer.report.advice import (
-    advice_rows,
-    caveats_table,
-    effects_table,
-    idle_table,
+    advice_tables,
     now_line,
-    sensitivity_table,
     source_notes,
     sources_of,
 )
@@ -48,7 +45,7 @@ def command(
     if form == "json":
         print(as_json(advice.to_dict()))
     elif form == "csv":
-        rows = advice_rows(advice)
+        rows = advice.to_rows()
         print(as_csv(list(rows[0]), [list(row.values()) for row in rows]))
     else:
         print_advice(advice, form)
@@ -59,14 +56,11 @@ def command(
 def print_advice(advice: Advice, form: str) -> None:
     """Prints the advice as text or Markdown."""
     sources = sources_of([each.technique for each in advice.effects])
-    tables = [effects_table(advice), caveats_table(advice, sources), idle_table(advice)]
-    if advice.sensitivities:
-        tables.append(sensitivity_table(advice.sensitivities))
     trust = evidence_lines(advice.estimate) if advice.estimate.speed is not None else []
     lines = [now_line(advice), *(f"Why         {reason}" for reason in advice.estimate.reasons), *trust]
     if form == "markdown":
         print("\n".join([f"# {heading(advice.estimate)}", "", *(f"- {line}" for line in lines), ""]))
     else:
-        print("\n".join([heading(advice.estimate), "", *paragraphs(lines, width()), ""]))
+        print("\n".join([styled(heading(advice.estimate), "heading"), "", *paragraphs(lines, width()), ""]))
     count = len(advice.effects) + len(advice.idle)
-    print_tables(f"{count} techniques tried", [table for table in tables if table.rows], form, source_notes(advice, sources))
+    print_tables(f"{count} techniques tried", advice_tables(advice, sources), form, source_notes(advice, sources))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
+from llmsizer.cli.manner import is_quiet
 from llmsizer.cli.options import COMPOSITE, QUESTION, CatalogPaths, Format, catalog_of
 from llmsizer.cli.output import checked_format, width
 from llmsizer.doctor import Diagnosis, diagnose, read_log
@@ -46,7 +48,9 @@ def command(
     given = {name: COMPOSITE[name](value) if name in COMPOSITE else value for name, value in typed.items() if value}
     if typed.get("flash_attention") is False:
         given["flash_attention"] = False
-    print(rendered(diagnose(read_log(file), catalog_of(catalog), **given), format_))
+    found = diagnose(read_log(file), catalog_of(catalog), **given)
+    quiet = is_quiet() and format_ in {"table", "markdown"}
+    print(rendered(replace(found, notes=()) if quiet else found, format_))
 
 
 def rendered(diagnosis: Diagnosis, form: str) -> str:

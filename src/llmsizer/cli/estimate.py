@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from llmsizer.cli.emit import Emit, print_emitted
+from llmsizer.cli.manner import is_quiet, styled
 from llmsizer.cli.options import CatalogPaths, Format, catalog_of, with_question
 from llmsizer.cli.output import checked_format, width
 from llmsizer.question.ask import ask
@@ -22,7 +23,7 @@ from llmsizer.report.memory import (
     trouble_lines,
 )
 from llmsizer.report.speed import cost_lines, speed_lines
-from llmsizer.report.tables import as_csv, as_json, as_markdown, as_text, flat
+from llmsizer.report.tables import as_csv, as_json, as_markdown, as_text, flat_texts
 from llmsizer.sizing.estimate import Estimate
 
 EXAMPLES = """Examples:
@@ -35,9 +36,6 @@ EXAMPLES = """Examples:
 
   llmsizer estimate -m llama-3.1-70b -g h100 --tp 4 -c 32 --emit sglang
 """
-
-
-EXPLAIN_HELP = "Derive one number, e.g. memory.per_gpu.kv_cache_bytes."
 
 
 @with_question
@@ -55,7 +53,7 @@ def command(
     nouns = catalog_of(catalog)
     estimate = ask(words, nouns)
     if explain is not None:
-        print(estimate.explain(explain))
+        print(estimate.explain(explain, width=width()))
     elif emit is not None:
         print_emitted(estimate, emit, format_)
     else:
@@ -73,7 +71,7 @@ def rendered(estimate: Estimate, near: list[Suggestion], form: str) -> str:
     if form == "json":
         return as_json(data)
     if form == "csv":
-        return as_csv(["key", "value"], flat(data))
+        return as_csv(["key", "value"], flat_texts({name: part for name, part in data.items() if name != "inputs"}))
     lines = [
         *capacity_lines(estimate),
         *speed_lines(estimate),
@@ -81,7 +79,7 @@ def rendered(estimate: Estimate, near: list[Suggestion], form: str) -> str:
         *trouble_lines(estimate, near),
         *evidence_lines(estimate),
     ]
-    notes = [f"Note        {note}" for note in estimate.notes]
+    notes = [] if is_quiet() else [f"Note        {note}" for note in estimate.notes]
     if form == "markdown":
         return "\n\n".join(
             [
@@ -90,5 +88,6 @@ def rendered(estimate: Estimate, near: list[Suggestion], form: str) -> str:
                 "\n".join(f"- {line}" for line in [*lines, *notes]),
             ]
         )
-    text = [heading(estimate), "", as_text(device_table(estimate)), "", *paragraphs([*lines, *notes], width())]
+    title = styled(heading(estimate), "good" if estimate.fits else "bad")
+    text = [title, "", as_text(device_table(estimate)), "", *paragraphs([*lines, *notes], width())]
     return "\n".join(text)

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from llmsizer.cli.options import CatalogPaths, catalog_of, with_question
+from llmsizer.cli.output import width
 from llmsizer.question.ask import ask
 from llmsizer.question.words import Words
-from llmsizer.report.tables import flat
+from llmsizer.report.tables import flat_texts
 
 EXAMPLES = """Examples:
 
@@ -31,11 +32,11 @@ def command(
     """Prints how a number was computed: equations, numbers, and the source of each fact."""
     estimate = ask(words, catalog_of(catalog))
     if path is not None:
-        print(estimate.explain(path, depth))
+        print(estimate.explain(path, depth, width()))
         return
     data = estimate.to_dict()
     parts = {name: data[name] for name in ("memory", "latency", "throughput", "prefill", "decode") if data.get(name)}
-    for name, value in flat(parts):
+    for name, value in flat_texts(parts):
         if "operations" in name or isinstance(value, str):
             continue
         print(f"{name} = {value:,.10g}" if isinstance(value, (int, float)) else f"{name} = {value}")

@@ -8,6 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from llmsizer.catalog.catalog import Catalog
+from llmsizer.cli.command import PlainCommand
+from llmsizer.cli.completion import devices
+from llmsizer.cli.manner import remark, with_manner
 from llmsizer.cli.options import CatalogPaths, Format, catalog_of, option
 from llmsizer.cli.output import checked_format, print_rows, print_tables
 from llmsizer.core.files import write_whole
@@ -23,10 +26,36 @@ PROBE_EXAMPLES = """Examples:
   llmsizer hardware probe --record my-run.yaml --id my-device
 """
 
-app = typer.Typer(help="The devices of the catalog.", no_args_is_help=True, rich_markup_mode=None)
+EXAMPLES = """Examples:
+
+  llmsizer hardware list
+
+  llmsizer hardware search h100
+
+  llmsizer hardware show h100
+"""
+LIST_EXAMPLES = """Examples:
+
+  llmsizer hardware list
+
+  llmsizer hardware list --format csv > devices.csv
+"""
+SEARCH_EXAMPLES = """Examples:
+
+  llmsizer hardware search h100
+"""
+SHOW_EXAMPLES = """Examples:
+
+  llmsizer hardware show h100
+
+  llmsizer hardware show mi300x --format json
+"""
+
+app = typer.Typer(help="The devices of the catalog.", epilog=EXAMPLES, no_args_is_help=True, rich_markup_mode=None)
 
 
-@app.command("list")
+@app.command("list", cls=PlainCommand, epilog=LIST_EXAMPLES)
+@with_manner
 def list_hardware(format_: Format = "table", catalog: CatalogPaths = None) -> None:
     """Lists all devices."""
     nouns = catalog_of(catalog)
@@ -34,7 +63,8 @@ def list_hardware(format_: Format = "table", catalog: CatalogPaths = None) -> No
     print_rows(Table("", DEVICE_HEADERS, rows, right=(2, 3, 4, 5)), checked_format(format_))
 
 
-@app.command("search")
+@app.command("search", cls=PlainCommand, epilog=SEARCH_EXAMPLES)
+@with_manner
 def search(
     text: Annotated[str, typer.Argument(help="A part of the name.")], format_: Format = "table", catalog: CatalogPaths = None
 ) -> None:
@@ -48,9 +78,10 @@ def search(
     print_rows(Table("", DEVICE_HEADERS, rows, right=(2, 3, 4, 5)), checked_format(format_))
 
 
-@app.command("show")
+@app.command("show", cls=PlainCommand, epilog=SHOW_EXAMPLES)
+@with_manner
 def show(
-    name: Annotated[str, typer.Argument(help="A device of the catalog, e.g. h100.")],
+    name: Annotated[str, typer.Argument(help="A device of the catalog, e.g. h100.", autocompletion=devices)],
     format_: Format = "table",
     catalog: CatalogPaths = None,
 ) -> None:
@@ -65,7 +96,8 @@ def show(
     print_tables(heading, tables, checked_format(format_), notes=[device.notes] if device.notes else [])
 
 
-@app.command("probe", epilog=PROBE_EXAMPLES)
+@app.command("probe", cls=PlainCommand, epilog=PROBE_EXAMPLES)
+@with_manner
 def probe(
     record: Annotated[
         str | None, option("--record", text="Take the ceilings from this record of llmsizer measure.", metavar="FILE")
@@ -89,7 +121,7 @@ def probe(
         print(text, end="")
         return
     write_whole(output, text, "--output")
-    print(f"written: {output}")
+    remark(f"written: {output}")
 
 
 def _ceilings(kind: str | None, threads: str | None, minutes: str, nouns: Catalog) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from llmsizer.cli.manner import remark
 from llmsizer.cli.options import CatalogPaths, catalog_of
 from llmsizer.core.errors import CatalogError
 
@@ -44,4 +45,4 @@ def command(
     except OSError as error:
         hint = "Choose another name, or remove it first." if isinstance(error, FileExistsError) else ""
         raise CatalogError(f"cannot be written: {error.strerror}", file=output, hint=hint) from None
-    print(f"wrote {output}; try: llmsizer models show {name} --catalog {output}")
+    remark(f"wrote {output}; try: llmsizer models show {name} --catalog {output}")

@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+from llmsizer.cli.command import PlainCommand
+from llmsizer.cli.completion import models
+from llmsizer.cli.manner import with_manner
 from llmsizer.cli.options import CatalogPaths, Format, catalog_of
 from llmsizer.cli.output import checked_format, print_rows, print_tables
 from llmsizer.report.nouns import (
@@ -20,10 +23,36 @@ from llmsizer.report.nouns import (
 )
 from llmsizer.report.tables import Table
 
-app = typer.Typer(help="The models of the catalog.", no_args_is_help=True, rich_markup_mode=None)
+EXAMPLES = """Examples:
+
+  llmsizer models list
+
+  llmsizer models search qwen3
+
+  llmsizer models show deepseek-v3
+"""
+LIST_EXAMPLES = """Examples:
+
+  llmsizer models list
+
+  llmsizer models list --format csv > models.csv
+"""
+SEARCH_EXAMPLES = """Examples:
+
+  llmsizer models search qwen3
+"""
+SHOW_EXAMPLES = """Examples:
+
+  llmsizer models show deepseek-v3
+
+  llmsizer models show qwen3-32b --format json
+"""
+
+app = typer.Typer(help="The models of the catalog.", epilog=EXAMPLES, no_args_is_help=True, rich_markup_mode=None)
 
 
-@app.command("list")
+@app.command("list", cls=PlainCommand, epilog=LIST_EXAMPLES)
+@with_manner
 def list_models(format_: Format = "table", catalog: CatalogPaths = None) -> None:
     """Lists all models."""
     nouns = catalog_of(catalog)
@@ -31,7 +60,8 @@ def list_models(format_: Format = "table", catalog: CatalogPaths = None) -> None
     print_rows(Table("", MODEL_HEADERS, rows, right=(1, 2, 4)), checked_format(format_))
 
 
-@app.command("search")
+@app.command("search", cls=PlainCommand, epilog=SEARCH_EXAMPLES)
+@with_manner
 def search(
     text: Annotated[str, typer.Argument(help="A part of the name.")], format_: Format = "table", catalog: CatalogPaths = None
 ) -> None:
@@ -47,9 +77,13 @@ def search(
     )
 
 
-@app.command("show")
+@app.command("show", cls=PlainCommand, epilog=SHOW_EXAMPLES)
+@with_manner
 def show(
-    name: Annotated[str, typer.Argument(help="A catalog name, or a path to config.json, a model folder or a .gguf file.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="A catalog name, or a path to config.json, a model folder or a .gguf file.", autocompletion=models),
+    ],
     format_: Format = "table",
     catalog: CatalogPaths = None,
 ) -> None:

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from llmsizer.catalog.catalog import Catalog, load_catalog
+from llmsizer.cli.completion import Completed, devices, engines, models, schemes
+from llmsizer.cli.manner import detail
 from llmsizer.core.errors import InvalidQuestion
 from llmsizer.question.words import Words
 
@@ -20,9 +22,9 @@ CatalogPaths = Annotated[
 ]
 
 
-def option(*flags: str, text: str, metavar: str | None = None) -> Any:
-    """An option that is given as text."""
-    return typer.Option(*flags, help=text, show_default=False, metavar=metavar)
+def option(*flags: str, text: str, metavar: str | None = None, names: Completed | None = None) -> Any:
+    """An option that is given as text; ``names`` completes it in a shell."""
+    return typer.Option(*flags, help=text, show_default=False, metavar=metavar, autocompletion=names)
 
 
 def _number(*flags: str, text: str) -> Any:
@@ -32,9 +34,9 @@ def _number(*flags: str, text: str) -> Any:
 # One line a word: its type, its default (... when it must be given), its flags and help.
 # ruff: noqa: E501
 QUESTION: dict[str, tuple[Any, Any, Any]] = {
-    "model": (str, ..., option("--model", "-m", text="A catalog name, or a path to config.json, a model folder or a .gguf file.")),
-    "hardware": (str, ..., option("--gpu", "--hardware", "-g", text="A device of the catalog, e.g. h100, l40s, mi300x, m2-ultra@64GiB.")),
-    "quantization": (str | None, None, option("--quantization", "-q", text="Weight format: fp8, awq, nvfp4, Q4_K_M … (default: the checkpoint's own).")),
+    "model": (str, ..., option("--model", "-m", text="A catalog name, or a path to config.json, a model folder or a .gguf file.", names=models)),
+    "hardware": (str, ..., option("--gpu", "--hardware", "-g", text="A device of the catalog, e.g. h100, l40s, mi300x, m2-ultra@64GiB.", names=devices)),
+    "quantization": (str | None, None, option("--quantization", "-q", text="Weight format: fp8, awq, nvfp4, Q4_K_M … (default: the checkpoint's own).", names=schemes)),
     "dtype": (str | None, None, option("--dtype", text="Type of unquantized weights and activations.")),
     "kv_cache_dtype": (str | None, None, option("--kv-cache-dtype", text="auto, fp8, int8, q8_0 … or keys/values.")),
     "tensor_parallel_size": (str | None, None, _number("--tensor-parallel-size", "--tp", text="Tensor-parallel ranks.")),
@@ -43,7 +45,7 @@ QUESTION: dict[str, tuple[Any, Any, Any]] = {
     "prefill_context_parallel_size": (str | None, None, _number("--prefill-context-parallel-size", "--pcp", "--cp", text="Ranks that share the tokens of every prompt.")),
     "decode_context_parallel_size": (str | None, None, _number("--decode-context-parallel-size", "--dcp", text="Tensor-parallel ranks that share a cache which each would keep again.")),
     "enable_expert_parallel": (bool, False, option("--enable-expert-parallel", "--ep", text="Spread whole experts over all ranks.")),
-    "engine": (str | None, None, option("--engine", "-e", text="vllm, vllm@0.11.0, sglang, tensorrt-llm, llama.cpp … (default: vllm where it runs).")),
+    "engine": (str | None, None, option("--engine", "-e", text="vllm, vllm@0.11.0, sglang, tensorrt-llm, llama.cpp … (default: vllm where it runs).", names=engines)),
     "max_model_len": (str | None, None, _number("--max-model-len", text="Longest sequence the engine is started for.")),
     "max_num_seqs": (str | None, None, _number("--max-num-seqs", text="Sequences in one step.")),
     "max_num_batched_tokens": (str | None, None, _number("--max-num-batched-tokens", text="Tokens in one step.")),
@@ -179,4 +181,6 @@ COMPOSITE: dict[str, Callable[[Any], Any]] = {
 
 def catalog_of(paths: list[str] | None) -> Catalog:
     """The catalog with the overlays given on the command line."""
-    return load_catalog(paths)
+    found = load_catalog(paths)
+    detail(f"catalog files laid over the built-in ones: {', '.join(found.overlays) or 'none'}")
+    return found

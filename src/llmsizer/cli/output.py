@@ -6,8 +6,11 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
 
+from llmsizer.cli.manner import is_quiet, styled
 from llmsizer.core.errors import InvalidQuestion, nearest
 from llmsizer.report.tables import FORMATS, Table, as_csv, as_json, as_markdown, as_text
 
@@ -23,22 +26,29 @@ def checked_format(name: str) -> str:
 
 def width() -> int:
     """Columns to fill: the terminal's, between 60 and 120; 100 when there is none."""
-    told = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return max(60, min(shutil.get_terminal_size((100, 24)).columns, 120)) if told else 100
+    return max(60, min(shutil.get_terminal_size((100, 24)).columns, 120)) if has_width() else 100
+
+
+def has_width() -> bool:
+    """Whether the output has a width to keep to: that of a terminal, or one that the environment names."""
+    return sys.stdout.isatty() or "COLUMNS" in os.environ
 
 
 def print_rows(table: Table, form: str) -> None:
-    """Prints one table; JSON as a list of mappings."""
+    """Prints one table, in a pipe with every row on one line; JSON as a list of mappings."""
     if form == "json":
         print(as_json([dict(zip(table.headers, row, strict=True)) for row in table.rows]))
     elif form == "csv":
         print(as_csv(table.headers, table.rows))
     else:
-        print(as_markdown(table) if form == "markdown" else as_text(fitted(table, width()), indent=""))
+        shown = fitted(table, width()) if has_width() and form == "table" else table
+        print(as_markdown(table) if form == "markdown" else as_text(shown, indent=""))
 
 
 def print_tables(heading: str, tables: Sequence[Table], form: str, notes: Sequence[str] = ()) -> None:
-    """Prints several tables under a heading."""
+    """Prints several tables under a heading; notes are left out where quiet, data (JSON) stays whole."""
+    if is_quiet() and form in {"table", "markdown"}:
+        notes = ()
     if form == "json":
         rows = {t.title: [dict(zip(t.headers, row, strict=True)) for row in t.rows] for t in tables}
         print(as_json({"name": heading, **rows, "notes": list(notes)}))
@@ -49,21 +59,52 @@ def print_tables(heading: str, tables: Sequence[Table], form: str, notes: Sequen
     elif form == "markdown":
         print("\n\n".join([f"## {heading}", *(as_markdown(t) for t in tables), *notes]))
     else:
-        text = textwrap.wrap(heading, width(), subsequent_indent="  ")
+        text = [styled(line, "heading") for line in textwrap.wrap(heading, width(), subsequent_indent="  ")]
         for table in tables:
-            text += ["", as_text(fitted(table, width() - 2))]
+            text += ["", *([styled(table.title, "heading")] if table.title else [])]
+            text.append(as_text(fitted(replace(table, title=""), width() - 2)))
         for note in notes:
             text += ["", *textwrap.wrap(f"Note: {note}", width(), subsequent_indent="  ")]
         print("\n".join(text))
 
 
 def fitted(table: Table, columns: int) -> Table:
-    """The table with its last column wrapped so that every line fits."""
-    rows = [[f"{header}  " for header in table.headers], *table.rows]  # a header keeps two spaces to its neighbour
-    widths = [max(len(line) for row in rows for line in str(row[i]).split("\n")) for i in range(len(table.headers))]
-    room = columns - sum(widths[:-1]) - 2 * len(widths)
-    if room >= widths[-1]:
-        return table
-    room = max(room, 12)
-    rows = [[*row[:-1], "\n".join(textwrap.wrap(str(row[-1]), room)) if row[-1] else ""] for row in table.rows]
-    return Table(table.title, table.headers, rows, table.right)
+    """The table with headers and text wrapped so that every line fits: numbers stay whole, and words while they can."""
+    places = range(len(table.headers))
+    numbers = [_width_of(row[place] for row in table.rows) if place in table.right else 0 for place in places]
+    words = [_width_of(str(header).split()) + HEADER_PADDING for header in table.headers]
+    widths = [max(_width_of(row[place] for row in table.rows), _width_of([table.headers[place]]) + HEADER_PADDING)
+              for place in places]  # fmt: skip
+    room = columns - len(GUTTER) * (len(widths) - 1)
+    for order, least in (
+        (table.right, [max(pair) for pair in zip(numbers, words, strict=True)]),
+        (places[-1:], [NARROW] * len(widths)),
+        (places, [max(*pair, NARROWEST) for pair in zip(numbers, words, strict=True)]),
+        (places, [max(number, NARROWEST) for number in numbers]),
+    ):
+        _narrow(widths, room, order, least)
+    headers = [_wrapped(header, size - HEADER_PADDING) for header, size in zip(table.headers, widths, strict=True)]
+    rows = [[_wrapped(cell, size) for cell, size in zip(row, widths, strict=True)] for row in table.rows]
+    return Table(table.title, headers, rows, table.right)
+
+
+GUTTER, HEADER_PADDING = "  ", 2  # as tabulate writes them
+NARROW, NARROWEST = 24, 6  # letters of a wrapped column: of the last one alone, and of any
+
+
+def _narrow(widths: list[int], room: int, places: Iterable[int], least: Sequence[int]) -> None:
+    """Takes letters from the widest of some columns, down to the least of each, until all fit."""
+    chosen = list(places)
+    while sum(widths) > room and (wide := [place for place in chosen if widths[place] > least[place]]):
+        widths[max(wide, key=widths.__getitem__)] -= 1
+
+
+def _width_of(cells: Iterable[Any]) -> int:
+    return max((len(line) for cell in cells for line in str(cell).split("\n")), default=0)
+
+
+def _wrapped(cell: Any, size: int) -> Any:
+    """Text in lines of a size; what fits stays as it is."""
+    if _width_of([cell]) <= size:
+        return cell
+    return "\n".join(part for line in str(cell).split("\n") for part in textwrap.wrap(line, max(size, 1)))

@@ -10,6 +10,7 @@ import typer
 
 from llmsizer.catalog.catalog import Catalog
 from llmsizer.cli.emit import Emit, print_emitted_plans
+from llmsizer.cli.manner import remark
 from llmsizer.cli.options import QUESTION, CatalogPaths, Format, catalog_of, option, with_words
 from llmsizer.cli.output import checked_format, print_tables, width
 from llmsizer.cli.progress import Progress
@@ -19,19 +20,14 @@ from llmsizer.planner.plan import Plan, plan_question
 from llmsizer.planner.planning import Answer, Planning
 from llmsizer.report.memory import paragraphs
 from llmsizer.report.plan import (
-    MOST_EFFECTS,
     MOST_REJECTED,
     answer_lines,
+    every_table,
     left_out,
-    picks_table,
     plan_heading,
-    pools_table,
-    rejected_table,
-    rows_table,
-    sensitivity_table,
+    short_tables,
     total_lines,
 )
-from llmsizer.report.tables import Table
 
 EXAMPLES = """Examples:
 
@@ -166,7 +162,7 @@ def write_reports(planning: Planning, paths: list[Path], plots: bool) -> None:
 
     for path in paths:
         write_report(planning, path, plots)
-        print(f"{path}: written")
+        remark(f"{path}: written")
 
 
 def write_starter(file: Text) -> None:
@@ -181,7 +177,7 @@ def write_starter(file: Text) -> None:
     if Path(file).exists():
         raise InvalidQuestion(f"{file} is there already", "give another name")
     write_whole(Path(file), starter_text())
-    print(f"{file}: written; llmsizer plan {file} answers it")
+    remark(f"{file}: written; llmsizer plan {file} answers it")
 
 
 def print_schema() -> None:
@@ -217,22 +213,3 @@ def print_plan(plan: Plan, everything: bool = False) -> None:
     missing = 0 if everything else left_out(plan, MOST_REJECTED)
     notes = [f"{missing} more devices are not chosen; --all prints them, and all candidates"] if missing else []
     print_tables(f"{plan.candidates.tried:,} candidates tried, {len(plan.candidates):,} fit", tables, "table", notes)
-
-
-def short_tables(plan: Plan) -> list[Table]:
-    """Picks, what else would do, what moves the answer, and the nearest misses."""
-    picked = {pick.estimate.case.accelerator.id for pick in plan.picks}
-    others = [row for row in plan.alternatives if row["hardware"] not in picked]
-    return [
-        picks_table(plan), pools_table(plan), rows_table("Other devices that would do", others),
-        sensitivity_table(plan, MOST_EFFECTS), rejected_table(plan, MOST_REJECTED),
-    ]  # fmt: skip
-
-
-def every_table(plan: Plan) -> list[Table]:
-    """All that was found."""
-    return [
-        picks_table(plan), pools_table(plan), rows_table("Best of each device", plan.alternatives, None),
-        rows_table("Not beaten in cost, latency and throughput at once", plan.front, None),
-        sensitivity_table(plan), rejected_table(plan),
-    ]  # fmt: skip

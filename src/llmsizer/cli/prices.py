@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from llmsizer.catalog.catalog import Catalog
 from llmsizer.catalog.prices import assumption, node_of, offer, offers, offers_for, purchase_offer
+from llmsizer.cli.command import PlainCommand
+from llmsizer.cli.manner import with_manner
 from llmsizer.cli.options import CatalogPaths, Format, catalog_of
-from llmsizer.cli.output import checked_format, print_rows, print_tables
+from llmsizer.cli.output import checked_format, has_width, print_rows, print_tables
 from llmsizer.core.errors import UnknownName, UnsupportedCombination
 from llmsizer.cost.rates import checked_day, rate_of
-from llmsizer.report.cost import PRICE_HEADERS, assumption_table, price_row, purchase_table, rate_table
+from llmsizer.report.cost import PRICE_HEADERS, assumption_table, price_row, purchase_table, rate_table, short_prices
 from llmsizer.report.nouns import SourceList, matching
 from llmsizer.report.tables import Table
 from llmsizer.schema.price import MARKETS, Offer
 
-app = typer.Typer(help="The prices of the catalog.", no_args_is_help=True, rich_markup_mode=None)
+EXAMPLES = """Examples:
+
+  llmsizer prices list --gpu h100
+
+  llmsizer prices search lambda
+
+  llmsizer prices show h100
+"""
+LIST_EXAMPLES = """Examples:
+
+  llmsizer prices list --gpu h100
+
+  llmsizer prices list --price-date 2026-06-30 --format csv
+"""
+SEARCH_EXAMPLES = """Examples:
+
+  llmsizer prices search lambda
+"""
+SHOW_EXAMPLES = """Examples:
+
+  llmsizer prices show h100
+
+  llmsizer prices show assumptions
+"""
+
+app = typer.Typer(help="The prices of the catalog.", epilog=EXAMPLES, no_args_is_help=True, rich_markup_mode=None)
 
 PriceDate = Annotated[
     str | None, typer.Option("--price-date", help="Prices as of a day (default: the newest).", metavar="YYYY-MM-DD")
@@ -37,10 +65,18 @@ def _rows(found: list[Offer], as_of: str | None) -> list[list[str]]:
 
 
 def _print(rows: list[list[str]], form: str) -> None:
-    print_rows(Table("", PRICE_HEADERS, rows, right=(3, 7, 8)), checked_format(form))
+    print_rows(_table(rows, checked_format(form)), form)
 
 
-@app.command("list")
+def _table(rows: list[list[str]], form: str, title: str = "") -> Table:
+    """The prices of some instances, in short where they are to fit a narrow terminal."""
+    if form == "table" and has_width():
+        return replace(short_prices(rows), title=title)
+    return Table(title, PRICE_HEADERS, rows, right=(3, 7, 8))
+
+
+@app.command("list", cls=PlainCommand, epilog=LIST_EXAMPLES)
+@with_manner
 def list_prices(
     gpu: Annotated[str | None, typer.Option("--gpu", "-g", help="Only prices of this device.", metavar="NAME")] = None,
     price_date: PriceDate = None,
@@ -57,7 +93,8 @@ def list_prices(
         raise SystemExit(1)
 
 
-@app.command("search")
+@app.command("search", cls=PlainCommand, epilog=SEARCH_EXAMPLES)
+@with_manner
 def search(
     text: Annotated[str, typer.Argument(help="A part of the name.")],
     price_date: PriceDate = None,
@@ -79,7 +116,8 @@ def search(
     _print(rows, format_)
 
 
-@app.command("show")
+@app.command("show", cls=PlainCommand, epilog=SHOW_EXAMPLES)
+@with_manner
 def show(
     name: Annotated[str, typer.Argument(help="A price, a device, or 'assumptions'.")],
     format_: Format = "table",
@@ -115,7 +153,7 @@ def _device(nouns: Catalog, name: str) -> str | None:
 def _show_device(nouns: Catalog, device: str, form: str, sources: SourceList) -> None:
     bought = purchase_offer(nouns, device)
     tables = [purchase_table(bought, sources), sources.table()] if bought is not None else []
-    rents = Table("Rent", PRICE_HEADERS, _rows(offers_for(nouns, device), None), right=(3, 7, 8))
+    rents = _table(_rows(offers_for(nouns, device), None), form, "Rent")
     notes = ["the purchase is of a whole machine"] if bought is not None and bought.includes_host else []
     if not tables and not rents.rows:
         print(f"no price of {device} is known")

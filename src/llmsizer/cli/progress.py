@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from llmsizer.cli.manner import is_quiet
+
 PATIENCE_SECONDS = 1.0
 
 
@@ -23,7 +25,7 @@ class Progress:
         return self
 
     def __call__(self, done: int, whole: int) -> None:
-        if self.advance is None and sys.stderr.isatty() and time.monotonic() - self.start > PATIENCE_SECONDS:
+        if self.advance is None and not is_quiet() and sys.stderr.isatty() and time.monotonic() - self.start > PATIENCE_SECONDS:
             self.advance = self._started(whole)
         if self.advance is not None:
             self.advance(done, whole)

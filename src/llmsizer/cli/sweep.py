@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from llmsizer.cli.options import CatalogPaths, Format, catalog_of, with_question
-from llmsizer.cli.output import checked_format, print_tables
+from llmsizer.cli.output import checked_format, print_tables, width
 from llmsizer.cli.progress import Progress
 from llmsizer.question.ranges import expanded
 from llmsizer.question.sweep import Sweep, sweep
@@ -65,4 +65,4 @@ def print_sweep(found: Sweep, form: str) -> None:
     most = None if form == "markdown" else MOST_ROWS
     if most is not None and len(found) > most:
         notes.append(f"{len(found) - most:,} more points: --format csv prints all, -o FILE writes all")
-    print_tables(f"{len(found):,} points", [sweep_table(found, most)], form, notes)
+    print_tables(f"{len(found):,} points", [sweep_table(found, most, width())], form, notes)

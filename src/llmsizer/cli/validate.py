@@ -13,25 +13,16 @@ from llmsizer.cli.output import checked_format, print_tables
 from llmsizer.core.errors import InvalidQuestion
 from llmsizer.core.files import write_whole
 from llmsizer.question.words import checked_choice
-from llmsizer.report.left_out import left_out_table
-from llmsizer.report.tables import Table
 from llmsizer.report.validation import (
     both_runs_table,
     headline_table,
-    kernel_table,
-    ranking_table,
-    regime_table,
-    summary_table,
     validation_page,
-    worst_table,
+    validation_tables,
 )
 from llmsizer.validation.headlines import headlines as headlines_of
-from llmsizer.validation.left_out import KINDS
 from llmsizer.validation.ranking import ranking, rated_rows
-from llmsizer.validation.regimes import Regime, regimes
-from llmsizer.validation.run import PARTS, all_errors
+from llmsizer.validation.run import PARTS, validate
 from llmsizer.validation.run_rows import shipped_before_after
-from llmsizer.validation.statistics import ErrorRow, summaries
 
 EXAMPLES = """Examples:
 
@@ -86,22 +77,13 @@ def command(
 
 def _print_shipped(nouns: Catalog, part: str | None, worst: int, write: str | None, form: str, short: bool) -> None:
     """Prints the errors of all measurements that ship with llmsizer; in ``short`` the headline figures alone."""
-    errors = all_errors(nouns, part)
-    by_regime = regimes(errors, nouns)
+    found = validate(nouns, part)
     if write is not None:
-        page = validation_page(errors, by_regime, ranking(rated_rows(nouns)), list(shipped_before_after(nouns)))
+        ranks = found.ranking or ranking(rated_rows(nouns))
+        page = validation_page(found.errors, found.regimes, ranks, list(shipped_before_after(nouns)))
         write_whole(write, page)
-    tables = [headline_table(headlines_of(errors))] if short else _tables(errors, by_regime, nouns, part, worst)
+    tables = [headline_table(headlines_of(found.errors))] if short else validation_tables(found, worst)
     print_tables("Estimate against measurement", tables, form)
-
-
-def _tables(errors: list[ErrorRow], by_regime: list[Regime], nouns: Catalog, part: str | None, worst: int) -> list[Table]:
-    found = summaries(errors, worst)
-    tables = [summary_table(found), regime_table(by_regime)]
-    if part != "memory":
-        tables += [kernel_table(), *(left_out_table(kind, names=worst > 0) for kind in KINDS)]
-        tables.append(ranking_table(ranking(rated_rows(nouns)), worst))
-    return [*tables, worst_table(found)] if worst else tables
 
 
 def _compare_file(path: str, given: dict[str, Any], calibration: str | None, nouns: Catalog, form: str) -> None:

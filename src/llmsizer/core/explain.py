@@ -283,7 +283,7 @@ def _lifted(found: Any, name: str, kind: type, provenance: Provenance) -> Any:
     if isinstance(found, bool) or found is None or isinstance(found, str):
         return found
     if isinstance(found, (int, float)):
-        return Value(float(found), _field_unit(kind, name), name, provenance.of(name))
+        return Value(float(found), field_unit(kind, name), name, provenance.of(name))
     if isinstance(found, tuple):
         return tuple(_lifted(item, name, kind, provenance) for item in found)
     if isinstance(found, Mapping):
@@ -296,7 +296,8 @@ def _lifted(found: Any, name: str, kind: type, provenance: Provenance) -> Any:
 _FIELD_UNITS: dict[type, dict[str, str]] = {}
 
 
-def _field_unit(kind: type, name: str) -> str:
+def field_unit(kind: type, name: str) -> str:
+    """The unit that a field of a noun is annotated with; 1 for counts and words."""
     if kind not in _FIELD_UNITS:
         from typing import get_type_hints
 

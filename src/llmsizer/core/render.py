@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from llmsizer.core.explain import STRUCTURE, Constant, Derivation, Formula, Source, Value, worst_tier
+from llmsizer.core.explain import STRUCTURE, Constant, Derivation, Formula, Source, Value
 from llmsizer.core.quantities import human
 
 # Stands around the names in a template; no expression has it.
@@ -25,15 +25,6 @@ def explanation(value: Value, depth: int = 6, width: int = 100) -> str:
     lines += ["", "Facts:"]
     lines += _facts(value)
     return "\n".join(_wrapped(line, width) for line in lines)
-
-
-def tier_of(value: Value) -> tuple[str, str]:
-    """The evidence tier of a value, and the leaf that sets it."""
-    leaves = [leaf for leaf in value.leaves() if isinstance(leaf.origin, Source)]
-    tiers = [leaf.origin.tier for leaf in leaves if isinstance(leaf.origin, Source)]
-    worst = worst_tier(tiers)
-    weakest = next((leaf.name for leaf, tier in zip(leaves, tiers, strict=True) if tier == worst), "")
-    return worst, weakest if worst != "specified" else ""
 
 
 def shown(value: Value) -> str:

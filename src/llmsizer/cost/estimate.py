@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from llmsizer.core.errors import UnknownName
 from llmsizer.core.explain import Value, lift, plain, total
+from llmsizer.core.inputs import Input, facts_of
 from llmsizer.core.quantities import (
     Count,
     Fraction,
@@ -19,6 +20,7 @@ from llmsizer.core.quantities import (
     UsdPerToken,
 )
 from llmsizer.core.render import explanation
+from llmsizer.core.results import Result
 from llmsizer.cost.case import CostCase
 from llmsizer.cost.checks import check_case
 from llmsizer.cost.extras import left_out
@@ -52,11 +54,13 @@ FIGURES: dict[str, tuple[str, float]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class CostEstimate:
+class CostEstimate(Result):
     """What a deployment costs, in base units (USD a second, USD a token). None: not known.
 
     ``items`` sum to ``usd_per_second``. ``basis`` says at which load costs per request hold: the
-    ``demand`` given, ``full load`` (the demand is not known, the capacity is), or empty.
+    ``demand`` given, ``full load`` (the demand is not known, the capacity is), or empty. ``case``: what was priced.
+    ``usd_per_input_token``, ``usd_per_cached_input_token``, ``usd_per_output_token``: the shares of tokens;
+    ``joules_per_request`` and ``grams_per_request`` (of CO2 equivalent): energy and emissions.
     ``depends_on`` lists what must be known for the lines that are rates; ``left_out`` the optional
     items that are not counted.
     """
@@ -88,6 +92,23 @@ class CostEstimate:
             made["usd_per_hour"] = sum((item["usd_per_hour"] for item in items if item["usd_per_hour"] is not None), 0.0)
         words = {"basis": self.basis, "allocation": self.allocation, "depends_on": list(self.depends_on)}
         return {**made, **words, "items": items, "left_out": list(self.left_out), "notes": list(self.notes)}
+
+    def inputs(self) -> Iterator[Input]:
+        """The prices it rests on."""
+        price = self.case.price
+        if isinstance(price, Rental):
+            yield from facts_of("prices", price.name, price, ("price", "accelerators", "interruption_rate", "restart_time"))
+        elif price is not None:
+            yield from facts_of("prices", f"{price.accelerator}, owned", price)
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """One mapping a line item."""
+        return [item.to_dict() for item in self.items]
+
+    def __repr__(self) -> str:
+        known = self.to_dict()["usd_per_hour"]
+        price = "no price is known" if known is None else f"{known:,.2f} USD/h"
+        return f"<CostEstimate: {price}, {len(self.items)} items>"
 
     def value(self, key: str) -> Value:
         """A figure with its derivation, by its key in ``to_dict`` (``items.NAME`` for a line).

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmsizer.catalog.catalog import Catalog, load_catalog
+from llmsizer.core.results import Result
 from llmsizer.doctor.asking import Asked, question_of_log
 from llmsizer.doctor.cache_causes import split_not_modelled
 from llmsizer.doctor.causes import cause_of
@@ -20,8 +21,9 @@ from llmsizer.question.resolve import Resolved
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure: what the log prints and what the estimate says, in ``unit`` (``byte``, ``token``,
-    ``byte/token`` or ``1``); ``estimate`` None: not modelled. ``cause`` is empty where they agree."""
+    """One ``figure`` (in words: ``title``): what the ``log`` prints and what the ``estimate`` says, in ``unit``
+    (``byte``, ``token``, ``byte/token`` or ``1``); ``estimate`` None: not modelled. ``agrees``: within what logs scatter
+    by; ``cause`` is empty where they do."""
 
     figure: str
     title: str
@@ -50,10 +52,13 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(Result):
     """A log beside its estimate. ``question`` is what was estimated, every word resolved; ``origins``
     says where each came from (``log``, ``given``, ``assumed``, else the engine's default);
-    ``started`` whether the engine started with that memory (None: the log does not show it)."""
+    ``started`` whether the engine started with that memory (None: the log does not show it). ``reading``: what the log
+    says. ``rows``: figure by figure, both sides. ``fits`` and ``reasons``: the estimate's verdict. ``notes``: what to know
+    besides.
+    """
 
     reading: LogReading
     question: Mapping[str, Any]
@@ -85,6 +90,15 @@ class Diagnosis:
             "agrees": self.agrees,
             "notes": list(self.notes),
         }
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """One mapping a figure."""
+        return [row.to_dict() for row in self.rows]
+
+    def __repr__(self) -> str:
+        differing = sum(row.agrees is False for row in self.rows)
+        what = f"{self.question['model_id']} on {self.question['hardware_id']}"
+        return f"<Diagnosis {what}: {differing} of {len(self.rows)} figures differ>"
 
 
 def diagnose(reading: LogReading, catalog: Catalog | None = None, **given: Any) -> Diagnosis:

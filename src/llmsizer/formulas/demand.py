@@ -59,16 +59,6 @@ def late_requests(rate: PerSecond, running: Count, capacity: PerSecond, seconds:
     return maximum(rate - running * capacity, 0 * rate) * seconds
 
 
-@formula(reference="newsvendor: reserving pays for the replicas that run for more than this share of the time")
-def reserve_threshold(reserved: UsdPerSecond, flexible: UsdPerSecond) -> Fraction:
-    """Share of the time from which a reserved instance is cheaper than one by the hour.
-
-    >>> reserve_threshold(1.2, 3.0)
-    0.4
-    """
-    return reserved / flexible
-
-
 @formula(reference="what runs beyond the reserved base at a moment")
 def beyond_base(running: Count, base: Count) -> Count:
     """Instances above the base.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from llmsizer.core.explain import formula
-from llmsizer.core.numerics import exp, floor, log1p, maximum, minimum, sqrt
+from llmsizer.core.numerics import exp, log1p, maximum, sqrt
 from llmsizer.core.quantities import Count, Fraction, Number, Tokens, Unit
 from llmsizer.core.units import ONE_TOKEN
 
@@ -164,23 +164,3 @@ def turn_input_second_moment(
     10025.0
     """
     return mean * mean + turn * input_variance + (turn - 1) * (output_variance + 2 * covariance)
-
-
-@formula(reference="vLLM v1/core/kv_cache_manager.py: whole blocks are reused, and the last token is always computed")
-def reused_prompt_tokens(prefix: Tokens, prompt: Tokens, block_size: Tokens) -> Tokens:
-    """Tokens of a prompt that a cached prefix saves.
-
-    >>> reused_prompt_tokens(512.0, 512.0, 16.0)
-    496.0
-    """
-    return floor(minimum(prefix, prompt - ONE_TOKEN) / block_size) * block_size
-
-
-@formula(reference="token-weighted hit rate of a prompt: the reused whole blocks, the last token computed")
-def hit_rate_tokens(hit_rate: Fraction, prompt: Tokens, block_size: Tokens) -> Tokens:
-    """Tokens of a prompt that a given prefix-cache hit rate saves.
-
-    >>> hit_rate_tokens(0.5, 1000.0, 16.0)
-    496.0
-    """
-    return floor(minimum(hit_rate * prompt, prompt - ONE_TOKEN) / block_size) * block_size

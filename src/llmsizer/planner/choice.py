@@ -24,8 +24,8 @@ SHORTLIST, NEAR = 4, 1.5
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A device that no plan uses: the reason, and how near it comes (the worst target's figure over its
-    limit; None where that is not the reason)."""
+    """A ``device`` that no plan uses: the ``reason``, and how near it comes (``miss``: the worst target's figure over
+    its limit; None where that is not the reason)."""
 
     device: str
     reason: str

@@ -34,7 +34,7 @@ EASE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Margin:
-    """A target, what the estimate says, and what the simulation says (None: not run)."""
+    """A ``target``, the figure ``estimated`` for it, and the one ``simulated`` (None: not run), in seconds."""
 
     target: Target
     estimated: float
@@ -61,8 +61,9 @@ class Margin:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pick:
-    """A deployment that meets the targets: ``replicas`` of ``estimate`` at its share of the peak.
+    """A deployment that meets the targets: ``replicas`` of ``estimate`` at its share of the peak, rented at ``offer``.
 
+    ``words``: the question of one replica. ``margins``: every target with what is left of it.
     ``capacity``: requests a second that one replica bears within the targets; ``borne``: that all bear, the spare
     ones and the headroom kept free. ``cost`` is of the whole
     deployment over the demand. ``growth``: the multiple of the peak it still bears with its headroom;

@@ -8,6 +8,7 @@ from typing import Any
 
 from llmsizer.catalog.catalog import Catalog, load_catalog
 from llmsizer.core.explain import plain
+from llmsizer.core.results import Result
 from llmsizer.planner.aims import AIMS, HOUR
 from llmsizer.planner.choice import (
     Rejection,
@@ -31,14 +32,16 @@ from llmsizer.schema.deployment import Case
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plan:
+class Plan(Result):
     """The answer to a planning question.
 
+    ``question``: demand, targets and choices. ``candidates``: all deployments that fit, as columns.
     ``picks``: the best deployments by what the question aims at, one a device, each asked again alone.
     ``alternatives``: the best row of every device that meets the targets; ``front``: the rows that nothing
     beats in cost, TTFT, TPOT and tokens per second and device at once. ``rejected``: every other device with its
-    reason. ``sensitivity``: what moves the best pick, largest first. ``notes``: what of the question does not apply.
-    ``pools``: separate pools for prefill and decode, where they were asked for.
+    reason. ``sensitivity``: what moves the best pick, largest first. ``nearest``: where nothing meets the targets,
+    what comes next to it. ``headroom``: the share of the capacity kept free. ``notes``: what of the question does not
+    apply. ``pools``: separate pools for prefill and decode, where they were asked for.
     """
 
     question: PlanQuestion
@@ -87,6 +90,11 @@ class Plan:
             "nearest": list(self.nearest), "sensitivity": [effect.to_dict() for effect in self.sensitivity],
             "notes": list(self.notes), "pools": [each.to_dict() for each in self.pools],
         }  # fmt: skip
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Every device that would do, the cheapest first, a row each; ``is_pick`` marks those asked again."""
+        picked = {pick.estimate.case.accelerator.id for pick in self.picks}
+        return [{"rank": rank, "is_pick": row["hardware"] in picked, **row} for rank, row in enumerate(self.alternatives, 1)]
 
     def __repr__(self) -> str:
         best = self.best

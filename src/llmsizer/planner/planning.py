@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from llmsizer.core.results import Result
 from llmsizer.planner.plan import Plan
 
 
@@ -23,8 +24,8 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Planning:
-    """The answers of a plan file in its order, scenario by scenario."""
+class Planning(Result):
+    """The ``answers`` of a plan file in its order, scenario by scenario, with its ``title`` and ``description``."""
 
     title: str
     description: str
@@ -57,3 +58,15 @@ class Planning:
                 {"scenario": each.scenario, "workload": each.workload, **each.plan.to_dict()} for each in self.answers
             ],
         }  # fmt: skip
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """The rows of every plan, with the names of its scenario and workload."""
+        return [
+            {"scenario": each.scenario, "workload": each.workload, **row}
+            for each in self.answers
+            for row in each.plan.to_rows()
+        ]
+
+    def __repr__(self) -> str:
+        met = sum(bool(each.plan.picks) for each in self.answers)
+        return f"<Planning {self.title!r}: {met} of {len(self.answers)} plans meet their targets>"

@@ -25,7 +25,7 @@ Changed = Callable[[Case, float], Case | None]
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """An input with the factors by which each figure changes when it is a tenth lower and a tenth higher; None
+    """An ``input`` with the factors by which each figure changes when it is a tenth ``lower`` and a tenth ``higher``; None
     where a figure is not known then (it no longer fits, misses a target, or the load has no end)."""
 
     input: str

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmsizer import __version__
 from llmsizer.catalog.catalog import Catalog, load_catalog
+from llmsizer.catalog.package_data import source_hash
 from llmsizer.catalog.spread import spread
 from llmsizer.core.explain import TIERS, plain
 from llmsizer.core.numerics import floor, maximum, minimum
@@ -42,7 +45,32 @@ def ask(words: Words, catalog: Catalog | None = None) -> Estimate:
         priced=_priced(case, words, memory, speed, chosen),
         evidence=evidence_of(case, memory, speed),
         notes=tuple(notes),
-    )
+        asked=asked_of(words),
+        made_with={
+            "llmsizer": __version__, "catalogs": source_hash(), "overlays": [Path(path).name for path in chosen.overlays],
+        },
+    )  # fmt: skip
+
+
+def asked_of(words: Words) -> dict[str, Any]:
+    """The words that were typed, ready for JSON; of an object that JSON does not hold, what it was."""
+    given = {field.name: getattr(words, field.name) for field in fields(words)}
+    return {
+        name: _kept(given[name])
+        for name, field in Words.__dataclass_fields__.items()
+        if field.default is MISSING or given[name] != field.default
+    }
+
+
+def _kept(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _kept(each) for key, each in value.items()}
+    if isinstance(value, Path):
+        return str(value)
+    return value if value is None or isinstance(value, (str, bool, int, float)) else {NOT_KEPT: type(value).__name__}
+
+
+NOT_KEPT = "object"  # the key that stands for a word which JSON does not hold
 
 
 def _priced(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from llmsizer.catalog.calibrations import NAMES, calibration_of
+from llmsizer.catalog.calibrations import NAMES
 from llmsizer.catalog.catalog import Catalog
 from llmsizer.catalog.formats import cache_format, number_formats, published_scheme, quantization_scheme
 from llmsizer.catalog.package_data import package_data
@@ -72,7 +72,7 @@ def resolve(words: Words, catalog: Catalog) -> Resolved:
         num_prompts=prompts_of(words), think_seconds=seconds_of(words, "think_seconds"),
         batch_window_seconds=seconds_of(words, "batch_window_seconds"), batching=batching_of(words, engine),
         expert_skew=_skew(words),
-        calibration=calibration_of(str(words.calibration), accelerator, engine.id), flash_attention=_flash(words, engine),
+        calibration=catalog.calibration(str(words.calibration), accelerator, engine.id), flash_attention=_flash(words, engine),
         adapters=_adapters(words), offload=_offload(words, engine, parallel),
         draft=draft_of(words.speculative, model, scheme, catalog, notes),
         **_host(words, engine, catalog, notes), **limits,
@@ -302,4 +302,4 @@ def _host(words: Words, engine: EngineProfile, catalog: Catalog, notes: list[str
     host = catalog.accelerator(str(name))
     if "host" not in words.offload:
         notes.append(f"host: {host.name} is assumed; name yours with --offload …,host=NAME@MEMORY (`llmsizer hardware list`)")
-    return {"host": host, "host_calibration": calibration_of(str(words.calibration), host, engine.id)}
+    return {"host": host, "host_calibration": catalog.calibration(str(words.calibration), host, engine.id)}

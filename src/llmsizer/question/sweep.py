@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from llmsizer.catalog.catalog import Catalog, load_catalog
 from llmsizer.core.errors import InvalidQuestion, UnsupportedCombination
+from llmsizer.core.results import Result
 from llmsizer.question.deployment_sweep import LOAD_WORDS, TEXTS, DeploymentSweep, checked_load
 from llmsizer.question.words import Words
 
 if TYPE_CHECKING:
-    import pandas
     from numpy.typing import NDArray
 
     Column = NDArray[Any]
@@ -30,12 +30,12 @@ COST_WORDS = ("price", "price_date", "extras", "emissions")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sweep:
+class Sweep(Result):
     """The answers to a grid of questions, one entry a point in every column.
 
     ``words`` are the words that vary with their values; ``columns`` the words of each point, then the
     figures of ``Estimate.to_dict()`` by their dotted path. A point that does not fit has ``fits``
-    False and NaN for its speed; ``reason`` says why, and why a combination is refused.
+    False and NaN for its speed; ``reason`` says why, and why a combination is refused. ``notes``: what to know besides.
     """
 
     words: Mapping[str, tuple[Any, ...]]
@@ -66,15 +66,12 @@ class Sweep:
         lists = [plain_list(column) for column in self.columns.values()]
         return [dict(zip(self.columns, row, strict=True)) for row in zip(*lists, strict=True)]
 
-    def to_dataframe(self) -> pandas.DataFrame:
-        """The columns as a pandas DataFrame. Raises LlmsizerError where pandas is not installed."""
-        try:
-            import pandas
-        except ImportError as error:
-            from llmsizer.core.errors import LlmsizerError
+    def _frame(self) -> Any:
+        return dict(self.columns)
 
-            raise LlmsizerError("to_dataframe needs pandas", "pip install pandas") from error
-        return pandas.DataFrame(dict(self.columns))
+    def __repr__(self) -> str:
+        varying = " × ".join(f"{len(values)} {name}" for name, values in self.words.items())
+        return f"<Sweep: {len(self):,} points{f' ({varying})' if varying else ''}, {int(self['fits'].sum()):,} fit>"
 
 
 def plain_list(column: Column) -> list[Any]:

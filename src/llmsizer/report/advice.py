@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from llmsizer.catalog.techniques import EFFORTS, Technique
 from llmsizer.core.quantities import GIB, human
@@ -39,6 +38,13 @@ def now_line(advice: Advice) -> str:
     if figures.usd_per_request is not None:
         parts.append(f"{1e3 * figures.usd_per_request:,.3g} USD for a thousand requests")
     return f"Now         {', '.join(parts)}"
+
+
+def advice_tables(advice: Advice, sources: Mapping[str, int]) -> list[Table]:
+    """Every table of an advice that has rows."""
+    tables = [effects_table(advice), caveats_table(advice, sources), idle_table(advice)]
+    tables += [sensitivity_table(advice.sensitivities)] if advice.sensitivities else []
+    return [table for table in tables if table.rows]
 
 
 def effects_table(advice: Advice) -> Table:
@@ -127,20 +133,3 @@ def _moves(each: Moved, name: str) -> str:
 
 def _percent(factor: float | None) -> str:
     return "–" if factor is None else f"{100 * (factor - 1):+.1f} %"
-
-
-def advice_rows(advice: Advice) -> list[dict[str, Any]]:
-    """One mapping a technique, for CSV."""
-    rows = []
-    for effect in advice.effects:
-        made = effect.to_dict(advice.figures)
-        rows.append(_row(made, effect.technique) | made["ratios"])
-    blank: dict[str, Any] = dict.fromkeys(advice.figures.to_dict())
-    return rows + [_row(each.to_dict(), each.technique) | blank for each in advice.idle]
-
-
-def _row(made: Mapping[str, Any], technique: Technique) -> dict[str, Any]:
-    return {
-        "technique": technique.id, "change": made.get("change"), "benefit": made.get("benefit"), "effort": technique.effort,
-        "quality": technique.quality, "reason": made.get("reason"),
-    }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +25,15 @@ SHOWN = {
     "kwh_per_thousand_requests": ("energy of a thousand requests", "kWh"),
     "gco2e_per_thousand_requests": ("emissions of a thousand requests", "g CO2e"),
 }
+
+
+def short_prices(rows: Iterable[Sequence[str]]) -> Table:
+    """Prices for a narrow terminal: without the provider, which the price's name begins with."""
+    short = [
+        [name, f"{count} × {device}", f"{market} {region}", date, price, share]
+        for name, _, device, count, market, region, date, price, share in rows
+    ]
+    return Table("", ("price", "devices", "market", "date", "USD/h", "USD/h per device"), short, right=(4, 5))
 
 
 def price_row(offer: Offer, rate: Rate) -> list[str]:

@@ -30,15 +30,19 @@ def diagnosis_text(diagnosis: Diagnosis, columns: int) -> str:
 
 def diagnosis_markdown(diagnosis: Diagnosis) -> str:
     """The comparison as Markdown."""
+    lines = "\n".join(f"- {line}" for line in [*origin_lines(diagnosis), *diagnosis.notes])
+    return "\n\n".join([f"## {heading(diagnosis)}", as_markdown(diagnosis_table(diagnosis)), lines])
+
+
+def diagnosis_table(diagnosis: Diagnosis) -> Table:
+    """Both sides of every figure, with the cause of a difference."""
     rows = [[*_cells(row), _percent(row), row.cause or "agrees"] for row in diagnosis.rows]
-    table = Table("", [*HEADERS, "%", "cause"], rows, right=(1, 2, 3, 4))
-    lines = [*origin_lines(diagnosis), *diagnosis.notes]
-    return "\n\n".join([f"## {heading(diagnosis)}", as_markdown(table), "\n".join(f"- {line}" for line in lines)])
+    return Table("", [*HEADERS, "%", "cause"], rows, right=(1, 2, 3, 4))
 
 
 def diagnosis_csv(diagnosis: Diagnosis) -> str:
     """The rows as CSV, in the units of the ``unit`` column."""
-    rows = [row.to_dict() for row in diagnosis.rows]
+    rows = diagnosis.to_rows()
     return as_csv(list(rows[0]), [list(row.values()) for row in rows])
 
 

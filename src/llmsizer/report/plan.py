@@ -305,6 +305,25 @@ def rejected_table(plan: Plan, most: int | None = None) -> Table:
     return Table("Not chosen", ["device", "reason"], rows)
 
 
+def short_tables(plan: Plan) -> list[Table]:
+    """Picks, what else would do, what moves the answer, and the nearest misses."""
+    picked = {pick.estimate.case.accelerator.id for pick in plan.picks}
+    others = [row for row in plan.alternatives if row["hardware"] not in picked]
+    return [
+        picks_table(plan), pools_table(plan), rows_table("Other devices that would do", others),
+        sensitivity_table(plan, MOST_EFFECTS), rejected_table(plan, MOST_REJECTED),
+    ]  # fmt: skip
+
+
+def every_table(plan: Plan) -> list[Table]:
+    """All that was found."""
+    return [
+        picks_table(plan), pools_table(plan), rows_table("Best of each device", plan.alternatives, None),
+        rows_table("Not beaten in cost, latency and throughput at once", plan.front, None),
+        sensitivity_table(plan), rejected_table(plan),
+    ]  # fmt: skip
+
+
 def left_out(plan: Plan, most: int) -> int:
     """How many devices a table of so many rejections leaves out."""
     return sum(len(devices) for devices in list(_by_reason(plan, most).values())[most:])

@@ -74,8 +74,10 @@ def class_table(result: SimulationResult) -> Table:
         summary = result.summary(name)
         late = [_short(getattr(summary, metric), part) for metric in ("ttft", "tpot", "e2e") for part in ("mean", "p95")]
         rows.append([name, f"{summary.requests:,}", f"{summary.goodput_requests_per_second:.4g}", *late])
-    headers = ("class", "requests", "good requests/s", "TTFT mean", "p95", "TPOT mean", "p95", "E2E mean", "p95")
-    return Table("Classes of requests", headers, rows, right=tuple(range(1, len(headers))))
+    headers = ("class", "sent", "good/s", "TTFT mean", "p95", "TPOT mean", "p95", "E2E mean", "p95")
+    return Table(
+        "Classes of requests (good/s: a second, within their targets)", headers, rows, right=tuple(range(1, len(headers)))
+    )
 
 
 def _short(spread: Spread | None, part: str) -> str:

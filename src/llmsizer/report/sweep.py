@@ -20,22 +20,27 @@ SHOWN: Sequence[tuple[str, str, float]] = (
     ("throughput.requests_per_second", "requests/s", 1.0),
     ("load.running", "running", 1.0),
 )
+# Of them those that a narrow table has room for, and what is narrow.
+MAIN, NARROW = ("latency.ttft_seconds", "latency.tpot_seconds", "throughput.output_tokens_per_second"), 100
 MOST_ROWS = 60
 
 
-def sweep_table(found: Sweep, most: int | None = MOST_ROWS) -> Table:
-    """The words that vary and the main figures, one row a point, the first ``most`` of them."""
+def sweep_table(found: Sweep, most: int | None = MOST_ROWS, width: int = NARROW) -> Table:
+    """The words that vary and the main figures, one row a point, the first ``most`` of them; fewer figures in a narrow
+    ``width``."""
     words = [name for name in found.words if name in found.columns]
-    bound = "decode.bound"
+    bound, is_narrow = "decode.bound", width < NARROW
+    shown = [each for each in SHOWN if each[0] in MAIN or not is_narrow]
     last_header = "decode\nbound by" if found["fits"].all() else "decode bound by,\nor why it does not fit"
-    headers = [*(name.replace("_", "\n") for name in words), "fits", *(header for _, header, _ in SHOWN), last_header]
+    fits = [] if is_narrow and len(words) > 1 else ["fits"]
+    headers = [*(name.replace("_", "\n") for name in words), *fits, *(header for _, header, _ in shown), last_header]
     rows = []
     for index in range(len(found) if most is None else min(len(found), most)):
-        fits = bool(found["fits"][index])
-        figures = [digits(found[name][index] * factor) if name in found.columns else "" for name, _, factor in SHOWN]
-        last = found[bound][index] if fits and bound in found.columns else _entry(found, "reason", index)
-        rows.append([*(_word(found[name][index]) for name in words), "yes" if fits else "no", *figures, last or ""])
-    return Table("", headers, rows, right=tuple(range(len(words) + 1, len(headers) - 1)))
+        verdict = ["yes" if found["fits"][index] else "no"] if fits else []
+        figures = [digits(found[name][index] * factor) if name in found.columns else "" for name, _, factor in shown]
+        last = _entry(found, bound if found["fits"][index] else "reason", index)
+        rows.append([*(_word(found[name][index]) for name in words), *verdict, *figures, last or ""])
+    return Table("", headers, rows, right=tuple(range(len(words) + len(fits), len(headers) - 1)))
 
 
 def _entry(found: Sweep, name: str, index: int) -> Any:

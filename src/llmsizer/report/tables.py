@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from llmsizer.core.results import flat
 
 FORMATS = ("table", "json", "csv", "markdown")
 
@@ -42,6 +45,15 @@ def as_markdown(table: Table) -> str:
     return f"**{escaped(table.title)}**\n\n{body}" if table.title else body
 
 
+def as_html(table: Table) -> str:
+    """A table for a web page; cell text is escaped."""
+    from tabulate import tabulate
+
+    alignment = ["right" if index in table.right else "left" for index in range(len(table.headers))]
+    body = tabulate(table.rows, headers=list(table.headers), tablefmt="html", colalign=alignment, disable_numparse=True)
+    return f"<p>{html.escape(table.title)}</p>\n{body}" if table.title else str(body)
+
+
 def escaped(cell: Any) -> str:
     """Text that cannot break out of a Markdown table cell."""
     return str(cell).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
@@ -61,13 +73,6 @@ def as_json(data: Any) -> str:
     return json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False)
 
 
-def flat(data: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    """Nested data as (dotted path, value) pairs, in order."""
-    for key, value in data.items():
-        path = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{path}.")
-        elif isinstance(value, list):
-            yield path, "; ".join(str(item) for item in value)
-        else:
-            yield path, value
+def flat_texts(data: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    """Nested data as (dotted path, value) pairs; the items of a list in one text."""
+    return ((path, "; ".join(map(str, value)) if isinstance(value, list) else value) for path, value in flat(data))

@@ -8,13 +8,15 @@ from typing import Any
 from llmsizer.catalog.calibrations import FAMILIES
 from llmsizer.catalog.package_data import package_data
 from llmsizer.report.calibration import compared_errors
-from llmsizer.report.left_out import left_out_parts
+from llmsizer.report.left_out import left_out_parts, left_out_table
 from llmsizer.report.tables import Table, as_markdown
 from llmsizer.validation.benchmark_runs import RunComparison
 from llmsizer.validation.causes import LARGE, causes
 from llmsizer.validation.headlines import Headline, headlines
+from llmsizer.validation.left_out import KINDS
 from llmsizer.validation.ranking import Ranking
 from llmsizer.validation.regimes import FEWEST_ROWS, LEAST_INSIDE, Regime, phase_of
+from llmsizer.validation.run import Validation
 from llmsizer.validation.run_rows import BeforeAfter
 from llmsizer.validation.statistics import ErrorRow, Summary, summaries, summary
 
@@ -32,6 +34,16 @@ def _percent(s: Summary) -> list[str]:
     inside = "" if s.coverage is None else f"{100 * s.coverage:.0f}"
     sizes = (s.median, s.macro_median, s.mean, s.percentile_90)
     return [*(f"{100 * v:.2f}" if v < 0.1 else f"{100 * v:.1f}" for v in sizes), f"{100 * s.bias:+.1f}", inside]
+
+
+def validation_tables(found: Validation, worst: int = 3) -> list[Table]:
+    """Errors of each quantity and regime; kernel curves, what was left out and the order of deployments where speed is
+    in it; and the worst rows."""
+    short = found.summaries(worst)
+    speed = [] if found.ranking is None else [
+        kernel_table(), *(left_out_table(kind, names=worst > 0) for kind in KINDS), ranking_table(found.ranking, worst),
+    ]  # fmt: skip
+    return [summary_table(short), regime_table(found.regimes), *speed, *([worst_table(short)] if worst else [])]
 
 
 REGIME_HEADERS = ["phase", "quantity", "engine", "class of device", "n", "median", "90th", "bias", "inside", ""]

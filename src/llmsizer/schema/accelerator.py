@@ -139,16 +139,3 @@ class Node:
     notes: str = ""
     unverified: tuple[str, ...] = ()
     provenance: Provenance = field(default_factory=Provenance)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Architecture:
-    """Operations one unit (SM, CU …) does per clock: a check of the published peaks."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    id: str
-    unit: str
-    operations_per_clock_per_unit: Mapping[str, float]
-    compute_capability: str | None = None
-    llvm_target: str | None = None

@@ -16,7 +16,6 @@ from llmsizer.formulas.workload import (
     TokensSquared,
     lognormal_quantile,
     lognormal_sigma,
-    second_moment,
     uniform_mean,
     uniform_second_moment,
 )
@@ -131,10 +130,6 @@ class LogNormal:
         values, weights = self.support()
         return float(values**2 @ weights)
 
-    def uncut_second_moment(self) -> TokensSquared:
-        """Mean squared length without minimum, maximum and rounding."""
-        return second_moment(float(self.mean_tokens), float(self.variation))
-
     def support(self) -> Support:
         return _lognormal_support(self)
 
@@ -212,15 +207,6 @@ class LengthPairs:
         weights = self.weights or (1.0,) * len(self.inputs)
         rows = zip(self.inputs, self.outputs, weights, strict=True)
         return float(sum(i * o * w for i, o, w in rows) / sum(weights))
-
-
-def percentile_tokens(lengths: Lengths, share: float) -> Tokens:
-    """The shortest length that a share (0 to 1) of the requests does not exceed."""
-    import numpy as np
-
-    values, weights = lengths.support()
-    place = int(np.searchsorted(np.cumsum(weights), share - 1e-12))
-    return float(values[min(place, values.size - 1)])
 
 
 def _arrays(values: Any, weights: Any) -> Support:

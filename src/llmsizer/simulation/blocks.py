@@ -31,7 +31,6 @@ class BlockPool:
         self.capacity, self.block_size, self.caching = blocks, block_size, prefix_caching
         self.free = blocks
         self.evictable = 0
-        self.evicted = 0
         self._segments: dict[Hashable, Segment] = {}
         self._unused: OrderedDict[int, Segment] = OrderedDict()
 
@@ -57,7 +56,6 @@ class BlockPool:
         segment.blocks -= count
         self.free += count
         self.evictable -= count
-        self.evicted += count
         if not segment.blocks:
             del self._unused[oldest]
             self._segments.pop(segment.key, None)

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from llmsizer.core.quantities import human
+from llmsizer.core.results import Result
 from llmsizer.schema.workload import Targets
 from llmsizer.simulation.recording import Recorder
 
@@ -26,7 +28,8 @@ HEADERS = ("request", "class", *_ROW, "ttft_seconds", "tpot_seconds", "e2e_secon
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """Mean and percentiles of a latency, in seconds."""
+    """The ``mean`` of a latency in seconds, and what 50, 90, 95 and 99 of 100 requests stay below: ``p50``, ``p90``,
+    ``p95``, ``p99``."""
 
     mean: float
     p50: float
@@ -37,13 +40,14 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """Figures of a stretch of a run; a latency is None where no request has it.
+    """Figures of a stretch of a run, of its ``requests``; a latency is None where no request has it.
 
-    Rates are per second over ``duration_seconds``; ``goodput_requests_per_second`` counts requests
-    that met all their targets. ``ttft`` runs from sending a request to its first token, ``tpot`` is
-    (E2E − TTFT) / (output tokens − 1), ``itl`` every gap between two tokens (of all classes
-    together, else None), ``queue`` from the engine's queue to the first step. ``running`` and
-    the KV figures are means over time and replicas.
+    Rates (``requests_per_second``, ``input_tokens_per_second`` …) are per second over ``duration_seconds``;
+    ``goodput_requests_per_second`` counts requests that met all their targets. ``ttft`` runs from sending a request to its
+    first token, ``tpot`` is (E2E − TTFT) / (output tokens − 1), ``itl`` every gap between two tokens (of all classes
+    together, else None), ``e2e`` to the last token, ``queue`` from the engine's queue to the first step. ``running``,
+    ``decoding`` and ``kv_occupancy`` (a share) are means over time and replicas, ``kv_occupancy_peak`` is the fullest
+    moment. ``prefix_hit_rate``: share of prompt tokens found cached. ``preemptions`` and ``result_cache_hits`` are counts.
     """
 
     requests: int
@@ -84,9 +88,14 @@ _SPREADS = ("ttft", "tpot", "itl", "e2e", "queue")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SimulationResult:
+class SimulationResult(Result):
     """A finished run. ``requests`` has one array for each column, in the order requests were drawn;
-    times count from the start of the run. A result-cache hit costs no time and is in no latency."""
+    times count from the start of the run. A result-cache hit costs no time and is in no latency.
+
+    ``class_names`` and ``class_targets``: the classes of requests and what each must keep. ``replicas``: what each replica
+    did over time; ``capacities`` its cache blocks. ``warm_up_requests``: so many answers come before the steady part.
+    ``seed``: of the random draws.
+    """
 
     requests: Mapping[str, NDArray[Any]]
     class_names: tuple[str, ...]
@@ -244,6 +253,15 @@ class SimulationResult:
         """The whole run, the steady part (or None) and the seed, ready for JSON."""
         steady = self.steady()
         return {"seed": self.seed, "all": self.summary().to_dict(), "steady": steady.to_dict() if steady else None}
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """One mapping for each request, its keys ``HEADERS``."""
+        return [dict(zip(HEADERS, row, strict=True)) for row in self.rows()]
+
+    def __repr__(self) -> str:
+        whole = self.summary()
+        first = f", first token {human(whole.ttft.mean, 'second', 3)} (mean)" if whole.ttft else ""
+        return f"<SimulationResult: {whole.requests:,} requests in {human(whole.duration_seconds, 'second', 3)}{first}>"
 
 
 def _spread(values: Floats, weights: Floats | None = None) -> Spread | None:

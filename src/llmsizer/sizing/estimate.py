@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llmsizer.core.errors import UnknownName
 from llmsizer.core.explain import Source, Value, lift, plain, worst_tier
+from llmsizer.core.inputs import Input
+from llmsizer.core.quantities import human
 from llmsizer.core.render import explanation
+from llmsizer.core.results import Result, flat
 from llmsizer.schema.deployment import Case
+from llmsizer.sizing.inputs import inputs_of
 from llmsizer.sizing.memory import MemoryEstimate, memory_estimate
 
 if TYPE_CHECKING:
@@ -30,6 +34,9 @@ MEMORY_FIGURES = (
 class Costed(Protocol):
     """A cost as floors above make it (``llmsizer.cost``)."""
 
+    def inputs(self) -> Iterable[Input]:
+        """The prices it rests on."""
+
     def to_dict(self) -> dict[str, Any]:
         """The cost as plain data."""
 
@@ -49,8 +56,14 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Estimate:
-    """What llmsizer answers. ``question`` holds every word resolved; ``explain`` derives any number."""
+class Estimate(Result):
+    """What llmsizer answers to one question. Parts of the speed are None where the deployment does not fit.
+
+    ``question``: every word resolved. ``case``: the nouns behind it (model, device, engine). ``memory``: the parts of
+    one device's memory, and what the cache holds. ``speed``: latency, throughput, the steps, and the load. ``evidence``:
+    how far it may be trusted. ``notes``: what to know besides. ``asked``: the words as they were typed; ``made_with``: the
+    version of llmsizer and of its catalogs. ``priced`` makes ``cost`` when that is asked for.
+    """
 
     question: Mapping[str, Any]
     case: Case
@@ -58,6 +71,8 @@ class Estimate:
     evidence: Evidence
     speed: SpeedEstimate | None = None
     notes: tuple[str, ...] = ()
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    made_with: Mapping[str, Any] = field(default_factory=dict)
     priced: Callable[[], Costed] | None = None
 
     @property
@@ -90,7 +105,20 @@ class Estimate:
                 "ttft_interval_seconds": list(self.evidence.ttft_interval_seconds or ()) or None,
                 "tpot_interval_seconds": list(self.evidence.tpot_interval_seconds or ()) or None,
             },
+            "asked": dict(self.asked),
+            "made_with": dict(self.made_with),
+            "inputs": [each.to_dict() for each in self.inputs()],
         }
+
+    def inputs(self) -> list[Input]:
+        """The facts it rests on: their places in the catalogs, values and sources."""
+        return [*inputs_of(self.case), *(self.cost.inputs() if self.cost is not None else ())]
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """One row, its keys the dotted paths of ``to_dict``, without lists and what it was made with."""
+        data = self.to_dict()
+        kept = {name: part for name, part in data.items() if name not in ("asked", "made_with")}
+        return [{path: value for path, value in flat(kept) if not isinstance(value, list)}]
 
     @property
     def latency(self) -> Latency | None:
@@ -155,13 +183,20 @@ class Estimate:
             replay = {"memory": memory_estimate(case, only_stage=self.memory.stage)}
         return find_value(replay, path, self.case)
 
-    def explain(self, path: str = "memory.per_gpu.weights_bytes", depth: int = 6) -> str:
+    def explain(self, path: str = "memory.per_gpu.weights_bytes", depth: int = 6, width: int = 100) -> str:
         """How a number of the estimate was computed: equations, numbers, and the source of each fact."""
-        return explanation(self.value(path), depth)
+        return explanation(self.value(path), depth, width)
 
     def __repr__(self) -> str:
+        devices = self.case.parallel.devices
+        what = f"{self.case.model.id} on {f'{devices} × ' if devices > 1 else ''}{self.case.accelerator.id}"
+        if self.latency is None:
+            return f"<Estimate {what}: {'fits' if self.fits else 'does not fit'}>"
+        first, token = (
+            human(float(plain(each)), "second", 3) for each in (self.latency.ttft_seconds, self.latency.tpot_seconds)
+        )
         verdict = "fits" if self.fits else "does not fit"
-        return f"<Estimate {self.case.model.id} on {self.case.accelerator.id}: {verdict}>"
+        return f"<Estimate {what}: {verdict}, first token {first}, then {token} a token>"
 
 
 def find_value(root: Mapping[str, Any], path: str, case: Case) -> Value:
@@ -193,12 +228,14 @@ def _unit_of(path: str) -> str:
 
 
 def as_plain(noun: Any) -> dict[str, Any]:
-    """A dataclass of numbers as a dictionary of plain numbers."""
+    """A dataclass of numbers (and lists of kernels) as plain data."""
     return {f.name: _number(getattr(noun, f.name)) for f in fields(noun)}
 
 
 def _number(value: Any) -> Any:
     number = plain(value)
+    if isinstance(number, tuple):
+        return list(number)
     return float(number) if isinstance(number, (int, float)) and not isinstance(number, bool) else number
 
 

@@ -46,7 +46,8 @@ class MemoryEstimate:
     ``running_sequences`` of the workload find cache at a time, as the engine admits them; without end where
     nothing is cached.
     ``kv_capacity_tokens`` is the figure the engine version prints; ``kv_slots`` the tokens that
-    really fit in sequences of the workload's length. ``shortfall_bytes`` is what a device lacks.
+    really fit in sequences of the workload's length. ``shortfall_bytes`` is what a device lacks. ``stage`` is the
+    place of the fullest pipeline stage.
     """
 
     per_gpu: DeviceMemory

@@ -33,7 +33,8 @@ class RatedRow:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """How many pairs agree, over all groups; ``wrong`` names those that do not, the clearest first."""
+    """How many ``pairs`` of deployments are ordered as measured (``agreeing``), over all ``groups``; ``wrong`` names
+    those that are not, the clearest first."""
 
     groups: int
     pairs: int

@@ -9,9 +9,10 @@ from statistics import median
 
 @dataclass(frozen=True, slots=True)
 class ErrorRow:
-    """One comparison: ``error`` is (estimate − measured) / reference, signed; ``group`` joins rows of
-    one kind for macro medians; ``cause`` says why a large error is there, where that is known;
-    ``inside`` whether the measurement lies in the estimate's 80 % interval (None: it has none);
+    """One comparison of an ``estimate`` with what was ``measured``, named by ``quantity`` and ``id``: ``error`` is
+    (estimate − measured) / reference, signed; ``role`` says whether anything was fitted to the row (``fit``) or not
+    (``validate``); ``group`` joins rows of one kind for macro medians; ``cause`` says why a large error is there, where
+    that is known; ``inside`` whether the measurement lies in the estimate's 80 % interval (None: it has none);
     ``engine`` and ``hardware`` are empty where the figure depends on neither."""
 
     quantity: str
@@ -29,7 +30,9 @@ class ErrorRow:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The errors of one quantity and role."""
+    """The errors of one ``quantity`` and ``role``, ``count`` rows: ``median``, ``mean`` and ``percentile_90`` of their
+    sizes, ``bias`` (median of the signed), ``macro_median`` (of the groups' medians), ``coverage`` (share inside the
+    80 % interval; None: no interval), and the ``worst`` rows."""
 
     quantity: str
     role: str

@@ -9,6 +9,7 @@ from typing import Any
 from llmsizer.catalog.catalog import Catalog, load_catalog
 from llmsizer.catalog.techniques import Technique, techniques
 from llmsizer.core.errors import LlmsizerError
+from llmsizer.core.results import Result
 from llmsizer.planner.advice import formats, hardware, serving
 from llmsizer.planner.advice.asked import FUNCTIONS, Asked, Change
 from llmsizer.planner.advice.figures import BENEFITS, Figures, benefit, figures_of, judged
@@ -25,7 +26,8 @@ NOTICEABLE = 0.01
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Effect:
-    """What a technique does here: its best change, and the figures with it."""
+    """What a ``technique`` does here: its best ``change``, the ``figures`` with it, and the ``benefit``, the factor by
+    which the figure sorted by gets better (None: not known)."""
 
     technique: Technique
     change: Change
@@ -44,7 +46,7 @@ class Effect:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Idle:
-    """A technique that does nothing here, and why."""
+    """A ``technique`` that does nothing here, and the ``reason``."""
 
     technique: Technique
     reason: str
@@ -55,8 +57,12 @@ class Idle:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Advice:
-    """A deployment with what would change it, best first by ``by``, what would not, and what it hangs on."""
+class Advice(Result):
+    """A deployment (``estimate``, with its ``figures``) and what would change it.
+
+    ``effects``: what each technique does, best first ``by`` a figure. ``idle``: techniques that do nothing here, and why.
+    ``sensitivities``: how far an input that is off moves the figures.
+    """
 
     estimate: Estimate
     figures: Figures
@@ -74,6 +80,28 @@ class Advice:
             "nothing_to_gain": [each.to_dict() for each in self.idle],
             "sensitivities": [each.to_dict() for each in self.sensitivities],
         }  # fmt: skip
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """One mapping a technique: what it changes each figure by (a multiple), or why it does nothing."""
+        rows = []
+        for effect in self.effects:
+            made = effect.to_dict(self.figures)
+            rows.append(_row(made, effect.technique) | made["ratios"])
+        blank: dict[str, Any] = dict.fromkeys(self.figures.to_dict())
+        return rows + [_row(each.to_dict(), each.technique) | blank for each in self.idle]
+
+    def __repr__(self) -> str:
+        case = self.estimate.case
+        best = f", best {self.effects[0].technique.id}" if self.effects else ""
+        count = f"{len(self.effects)} of {len(self.effects) + len(self.idle)}"
+        return f"<Advice {case.model.id} on {case.accelerator.id}: {count} techniques help, by {self.by}{best}>"
+
+
+def _row(made: Mapping[str, Any], technique: Technique) -> dict[str, Any]:
+    return {
+        "technique": technique.id, "change": made.get("change"), "benefit": made.get("benefit"), "effort": technique.effort,
+        "quality": technique.quality, "reason": made.get("reason"),
+    }  # fmt: skip
 
 
 def described(technique: Technique) -> dict[str, Any]:

@@ -45,14 +45,8 @@ def json_of(planning: Planning) -> str:
 
 def csv_of(planning: Planning) -> str:
     """Every pick and every other device that would do, a line each."""
-    names = ["scenario", "workload", "rank", "is_pick"]
-    rows = []
-    for answer in planning.answers:
-        picked = {pick.estimate.case.accelerator.id for pick in answer.plan.picks}
-        for rank, row in enumerate(answer.plan.alternatives, 1):
-            place = (answer.scenario, answer.workload, rank, row["hardware"] in picked)
-            rows.append({**dict(zip(names, place, strict=True)), **row})
-    return as_csv(list(rows[0]) if rows else names, [list(row.values()) for row in rows])
+    rows = planning.to_rows()
+    return as_csv(list(rows[0]) if rows else ["scenario", "workload", "rank", "is_pick"], [list(row.values()) for row in rows])
 
 
 FORMS: dict[str, Callable[[Planning, bool], str]] = {
