@@ -40,7 +40,7 @@ PARTS = {
     "sizing.estimate": ("Evidence",), "cost.estimate": ("CostEstimate",), "question.compare": ("Combination",),
     "planner.picks": ("Pick", "Margin"), "planner.choice": ("Rejection",), "planner.sensitivity": ("Effect",),
     "simulation.result": ("Summary", "Spread"), "planner.advice.advise": ("Effect", "Idle"),
-    "planner.advice.sensitivity": ("Sensitivity",), "doctor.compare": ("Row",),
+    "doctor.compare": ("Row",),
     "validation.statistics": ("ErrorRow", "Summary"),
     "validation.ranking": ("Ranking",), "differences.compare": ("Difference", "FactChange"), "core.inputs": ("Input",),
 }  # fmt: skip
