@@ -18,6 +18,7 @@ from llmsizer.core.quantities import human
 # Stands around the names in a template; no expression has it.
 MARK = "\0"
 
+
 def explanation(value: Value, depth: int = 6, width: int = 100) -> str:
     """The derivation of a value as indented text, to a depth; then the facts it rests on."""
     lines = list(_tree(value, 0, depth, set()))
