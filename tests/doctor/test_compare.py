@@ -141,7 +141,7 @@ def test_a_length_beyond_the_model(catalog: llmsizer.Catalog) -> None:
 @pytest.mark.parametrize(
     ("lines", "version"),
     [
-        ("Model loading took 15.2690 GiB and 6.310772 seconds\nAvailable KV cache memory: 50 GiB", (0, 10)),
+        ("Model loading took 15.2690 GiB and 6.310772 seconds\nAvailable KV cache memory: 50 GiB", (0, 11)),
         ("model weights take 15.27GiB; \n# cuda blocks: 100, # CPU blocks: 0", (0, 10)),
     ],
 )

@@ -13,6 +13,7 @@ from llmsizer.core.errors import InvalidQuestion, UnknownName
 from llmsizer.core.explain import Provenance, Source
 from llmsizer.core.quantities import Unit, parse_quantity
 from llmsizer.schema.accelerator import Accelerator
+from llmsizer.schema.deployment import Elementwise
 from llmsizer.schema.engine import EngineProfile, SchemeNeed
 
 Version = tuple[int, ...]
@@ -172,3 +173,14 @@ def quantity_of_fact(name: str, value: Any) -> Any:
         raise UnknownName("engine fact", name, _units())
     unit = _units()[name]
     return parse_quantity(value, unit) if isinstance(value, str) and unit not in {"1"} else value
+
+
+@lru_cache(maxsize=1)
+def unfused_elementwise() -> Elementwise:
+    """Norms and activations that run operation by operation."""
+    document = package_data("engines.yaml")
+    facts = dict(document["unfused"])
+    source = document["sources"][facts.pop("source")]
+    return Elementwise(
+        **facts, provenance=Provenance(Source(source["title"], str(source["date"]), source.get("tier", "specified")))
+    )

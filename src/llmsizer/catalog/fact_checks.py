@@ -42,6 +42,7 @@ ENGINE_OPTIONS = (
 )
 NEED_KEYS = ("schemes", "compute_capability", "vendors", "source")
 VERSION_KEYS = ("oldest", "newest", "last_seen")
+UNFUSED_KEYS = ("norm_passes", "norm_kernels", "activation_passes", "activation_kernels", "source")
 # Facts of an engine that its entry itself gives.
 IDENTITY = {"id", "version", "core", "newest", "known_version", "provenance"} | set(ENGINE_KEYS) | set(ENGINE_OPTIONS)
 
@@ -117,8 +118,10 @@ def _check_rules(document: Document, path: KeyPath, rules: Any, formats: list[st
 
 def check_engines(document: Document) -> None:
     """Every engine's keys, facts, units and sources."""
-    _known(document, (), document.data, ("sources", "device_traits", "engines"))
+    _known(document, (), document.data, ("sources", "device_traits", "unfused", "engines"))
     sources = Sources(document)
+    _known(document, ("unfused",), document.data["unfused"], UNFUSED_KEYS, needed=UNFUSED_KEYS)
+    sources.source(str(document.data["unfused"]["source"]), ("unfused", "source"))
     for name, entry in entries(document, "engines").items():
         path = ("engines", name)
         _known(document, path, entry, (*ENGINE_KEYS, *ENGINE_OPTIONS), needed=ENGINE_KEYS)

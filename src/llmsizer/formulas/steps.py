@@ -181,6 +181,16 @@ def host_seconds(per_step: Seconds, per_sequence: Seconds, sequences: Count, per
     return per_step + per_sequence * sequences + per_rank * (ranks - 1.0)
 
 
+@formula(reference="counting: a layer of the usual block has two norms with their residual additions and one activation")
+def further_kernels(norm_kernels: Count, activation_kernels: Count) -> Count:
+    """Kernels of a layer beyond those of one whose norms and activations are fused.
+
+    >>> further_kernels(9, 2)
+    17
+    """
+    return 2 * (norm_kernels - 1) + (activation_kernels - 1)
+
+
 @formula(reference="without captured graphs each kernel waits for its launch from the host")
 def eager_seconds(device: Seconds, kernels: Count, launch: Seconds) -> Seconds:
     """Time of a step whose kernels are launched one by one.

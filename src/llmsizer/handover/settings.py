@@ -167,6 +167,10 @@ def _execution(case: Case, target: Target) -> Iterator[Setting]:
         yield Setting(
             "batching", case.batching, unsaid=f"It batches its own way ({target.engine.batching}), not {case.batching}."
         )
+    if not case.flash_decoding:
+        yield Setting("flash_decoding", "off", unsaid="Its attention is divided along the context; no flag says otherwise.")
+    if plain(case.elementwise.norm_kernels) > 1:
+        yield Setting("fused_kernels", "off", unsaid="Its norms and activations are fused; no flag says otherwise.")
     yield Setting("flash_attention", "on" if case.flash_attention else "off", silent=case.flash_attention)
 
 

@@ -139,6 +139,8 @@ def speed_tier(case: Case, evidence: Evidence) -> tuple[str, str]:
     tiers += [(curve.tier, f"calibration of {curve.family} in {curve.format}") for curve in curves]
     if case.parallel.prefill_context_parallel_size > 1 or case.parallel.decode_context_parallel_size > 1:
         tiers.append(("extrapolated", "context parallelism: no run of it was compared"))
+    if not case.flash_decoding or plain(case.elementwise.norm_kernels) > 1:
+        tiers.append(("extrapolated", "other kernels than the engine's: no run of them was compared"))
     if case.draft is not None:
         tiers.append((case.draft.provenance.of("acceptance").tier, "acceptance of guesses"))
     tiers += [(case.engine.provenance.of(name).tier, f"{name} of {case.engine.title}") for name in ENGINE_TIMES]
@@ -205,6 +207,9 @@ def question_of(resolved: Resolved) -> dict[str, Any]:
         "gpu_memory_utilization": case.memory_fraction,
         "block_size": case.block_size,
         "enforce_eager": case.enforce_eager,
+        "flash_attention": case.flash_attention,
+        "flash_decoding": case.flash_decoding,
+        "fused_kernels": bool(words.fused_kernels),
         "input_tokens": case.workload.input_tokens,
         "output_tokens": case.workload.output_tokens,
         "concurrency": concurrency,

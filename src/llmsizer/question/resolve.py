@@ -8,6 +8,7 @@ from typing import Any
 
 from llmsizer.catalog.calibrations import NAMES
 from llmsizer.catalog.catalog import Catalog
+from llmsizer.catalog.engines import unfused_elementwise
 from llmsizer.catalog.formats import cache_format, number_formats, published_scheme, quantization_scheme
 from llmsizer.catalog.package_data import package_data
 from llmsizer.catalog.paths import is_model_path
@@ -25,7 +26,7 @@ from llmsizer.question.words import (
     checked_mapping,
 )
 from llmsizer.schema.accelerator import Accelerator
-from llmsizer.schema.deployment import Adapters, Case, Offload, Parallel
+from llmsizer.schema.deployment import Adapters, Case, Elementwise, Offload, Parallel
 from llmsizer.schema.engine import EngineProfile
 from llmsizer.schema.model import Model
 from llmsizer.schema.number_format import CacheFormat, QuantizationScheme
@@ -73,6 +74,7 @@ def resolve(words: Words, catalog: Catalog) -> Resolved:
         batch_window_seconds=seconds_of(words, "batch_window_seconds"), batching=batching_of(words, engine),
         expert_skew=_skew(words),
         calibration=catalog.calibration(str(words.calibration), accelerator, engine.id), flash_attention=_flash(words, engine),
+        flash_decoding=bool(words.flash_decoding), elementwise=Elementwise() if words.fused_kernels else unfused_elementwise(),
         adapters=_adapters(words), offload=_offload(words, engine, parallel),
         draft=draft_of(words.speculative, model, scheme, catalog, notes),
         **_host(words, engine, catalog, notes), **limits,

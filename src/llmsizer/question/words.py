@@ -40,6 +40,8 @@ class Words:
     enforce_eager: bool = False
     use_cache: bool = True
     flash_attention: bool | None = None
+    flash_decoding: bool = True
+    fused_kernels: bool = True
     batching: str | None = None
     input_tokens: Any = None
     output_tokens: Any = None

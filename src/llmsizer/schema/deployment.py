@@ -98,6 +98,18 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Elementwise:
+    """Norms (each with the addition of the residual) and activations of a layer: kernels of each, and how often they
+    pass over the values between them, in values of the model's type. Fused where nothing else is said."""
+
+    norm_passes: Count = 4
+    norm_kernels: Count = 1
+    activation_passes: Count = 3
+    activation_kernels: Count = 1
+    provenance: Provenance = field(default_factory=Provenance)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
     """What a request looks like, in tokens: means where lengths ``spread`` (None: all are alike)."""
 
@@ -139,6 +151,7 @@ class Case:
     use_cache: bool = True
     flash_attention: bool = True
     flash_decoding: bool = True
+    elementwise: Elementwise = field(default_factory=Elementwise)
     adapters: Adapters | None = None
     offload: Offload | None = None
     draft: Draft | None = None

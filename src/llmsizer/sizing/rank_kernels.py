@@ -129,19 +129,21 @@ class KernelMaker:
         )  # fmt: skip
 
     def _pointwise(self, operation: Operation, stack: Stack) -> Iterator[Pointwise]:
-        """Norms with their residual additions (four passes over the hidden state each), activations
-        (two inputs read, one output written)."""
+        """Norms with their residual additions, activations (two inputs, one output)."""
         case, group = self.case, stack.group
         if group is None:
             return
         machine = cache_machine(case, "pointwise", "bf16")
         if operation.name == "norms":
-            count = group.norm_vectors
-            yield Pointwise("norms", case.model.hidden_size, repeated_width(count, 4), count, self.values, machine)
+            count, how = group.norm_vectors, case.elementwise
+            kernels = count if plain(how.norm_kernels) == 1 else repeated_width(count, how.norm_kernels)
+            passes = repeated_width(count, how.norm_passes)
+            yield Pointwise("norms", case.model.hidden_size, passes, kernels, self.values, machine)
             return
         width = self._activation_width(operation, group)
         if width is not None:
-            yield Pointwise(operation.name, width, 3, 1, self.values, machine)
+            how = case.elementwise
+            yield Pointwise(operation.name, width, how.activation_passes, how.activation_kernels, self.values, machine)
 
     def _activation_width(self, operation: Operation, group: LayerGroup) -> Count | None:
         ffn = group.feed_forward

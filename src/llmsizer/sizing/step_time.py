@@ -12,7 +12,7 @@ from llmsizer.core.explain import named, plain, total
 from llmsizer.core.numerics import maximum, minimum, where
 from llmsizer.core.quantities import Count, Seconds
 from llmsizer.formulas.parameters import repeated_width
-from llmsizer.formulas.steps import eager_seconds, host_seconds, pipeline_seconds, seconds_of_layers
+from llmsizer.formulas.steps import eager_seconds, further_kernels, host_seconds, pipeline_seconds, seconds_of_layers
 from llmsizer.schema.deployment import Case
 from llmsizer.sizing.collectives import stage_transfer
 from llmsizer.sizing.host import host_kernels
@@ -100,8 +100,16 @@ class StepClock:
             parts.append(named(routed, "small kernels of routed layers"))
         device = total(parts, "device_seconds")
         if self.case.enforce_eager or not engine.captures_graphs:
-            return eager_seconds(device, repeated_width(engine.kernels_per_layer, layers), engine.launch_seconds)
+            return eager_seconds(device, self._launches(layers), engine.launch_seconds)
         return device
+
+    def _launches(self, layers: Count) -> Count:
+        """Kernels that are launched one by one; more where norms and activations are not fused."""
+        usual, how = repeated_width(self.case.engine.kernels_per_layer, layers), self.case.elementwise
+        if plain(how.norm_kernels) == 1 == plain(how.activation_kernels):
+            return usual
+        further = further_kernels(how.norm_kernels, how.activation_kernels)
+        return total([named(usual, "fused"), named(repeated_width(further, layers), "unfused")], "kernels")
 
     def _host(self, step: Step) -> Seconds:
         engine = self.case.engine

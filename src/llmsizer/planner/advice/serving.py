@@ -158,6 +158,8 @@ def another_engine(asked: Asked) -> Tried:
 @technique
 def kernel_fusion(asked: Asked) -> Tried:
     """Kernels joined so that values stay on the chip."""
+    if not asked.words.fused_kernels:
+        return tries(asked)
     if asked.case.engine.captures_graphs:
         return f"{ON}: {asked.case.engine.title}'s own kernels are fused, and its times were measured with them"
     return [with_engine(asked, "torch")]
@@ -180,4 +182,4 @@ def flash_attention(asked: Asked) -> Tried:
 @technique
 def flash_decoding(asked: Asked) -> Tried:
     """Attention of one token divided over the whole device along the context."""
-    return ON if asked.case.flash_decoding else f"{asked.case.engine.title} does not support it"
+    return tries(asked, ON if asked.case.flash_decoding else "")
