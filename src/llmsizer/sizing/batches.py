@@ -139,8 +139,9 @@ class Batches:
         return self._steady(found, batch, plain(concurrency) - plain(batch), rate, wait, turns)
 
     def spread(self, found: Service) -> Seconds:
-        """Standard deviation of a batch's time that comes from its longest answer."""
-        return longest_deviation(self.serving.steps, found.pure_seconds, deviation_of_longest(self.case.workload, found.batch))
+        """Standard deviation of a batch's time that comes from its longest answer; unpadded, from a request's own."""
+        batch = found.batch if self._padded else 1.0
+        return longest_deviation(self.serving.steps, found.pure_seconds, deviation_of_longest(self.case.workload, batch))
 
     def open(self, rate: Any, cap: Any, most: Any = None) -> Steady:
         """Requests that come at a rate: a batch takes what came during the one before it, up to ``cap``."""
@@ -196,7 +197,7 @@ class Batches:
                 size: Any = None) -> Steady:  # fmt: skip
         serving = self.serving
         ttft = first_token_seconds(self.case.engine.front_end, 0.0, wait, 1.0, 0.0, found.first)
-        step = padded_step_seconds(found.pure_seconds, padding(self.case.workload, found.batch))
+        step = padded_step_seconds(found.pure_seconds, padding(self.case.workload, found.batch if self._padded else 1.0))
         moment = Moment(
             plain(size if size is not None else found.batch) - 1.0, found.batch, found.pure, found.pure_seconds, found.prompts,
             found.prompt_seconds, step, serving.steps, found.decode, ttft, 0.0, ttft_deviation=spread,
