@@ -62,9 +62,13 @@ def test_brute_force_finds_the_same_deployment() -> None:
     assert best.capacity == pytest.approx(cheapest[chosen], rel=0.06)
 
 
-@pytest.mark.parametrize(
-    "words", [{"output_tokens": 1}, {"max_num_seqs": 1, "output_tokens": 20}, {"batching": "static"}], ids=str
-)
+TURNS = [
+    {"output_tokens": 1}, {"output_tokens": 1, "input_tokens": "500..1500"}, {"max_num_seqs": 1, "output_tokens": 20},
+    {"batching": "static"}, {"batching": "static", "output_tokens": "50..200"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", TURNS, ids=str)
 def test_requests_in_turns_are_planned_too(words: dict[str, Any]) -> None:
     """What a replica bears, against rates tried one after another."""
     found = plan(request_rate=1, targets={"ttft": "3 s"}, hardware=["l40s"], formats="auto", most_devices=1, **words).best

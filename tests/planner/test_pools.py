@@ -13,6 +13,7 @@ import llmsizer
 from llmsizer.core.errors import LlmsizerError
 from llmsizer.core.explain import plain
 from llmsizer.planner.plan import Plan
+from llmsizer.question.classes import mix_of
 from llmsizer.question.resolve import resolve
 from llmsizer.question.words import Words
 from llmsizer.sizing.memory import memory_estimate
@@ -106,7 +107,20 @@ def test_without_the_word_there_are_none() -> None:
     assert not plan(disaggregated=False).pools
 
 
-@pytest.mark.parametrize("words", [{"request_rate": None, "concurrency": 10}, {"by": "ttft", "most_devices_in_all": 8}])
+@pytest.mark.parametrize(
+    "words", [{"request_rate": None, "concurrency": 10}, {"by": "ttft", "most_devices_in_all": 8}, {"output_tokens": 1}]
+)
 def test_what_pools_cannot_be_sized_by_is_refused(words: dict[str, Any]) -> None:
     with pytest.raises(LlmsizerError, match="disaggregated"):
         plan(**words)
+
+
+def test_pools_of_classes_and_of_a_daily_demand() -> None:
+    mix = mix_of(["chat:share=0.7,isl=800..1000,osl=200", "docs:share=0.3,isl=4000,osl=100"])
+    lengths = {"input_tokens": None, "output_tokens": None, "workload": mix}
+    whole = plan(**lengths, targets={"ttft": "900 ms", "tpot": "20 ms"}).pools[0]
+    daily = plan(
+        **lengths, targets={"ttft": "900 ms", "tpot": "20 ms"}, request_rate=None, demand=[1.0] * 12 + [RATE] * 12
+    ).pools[0]
+    assert daily.usd_per_hour <= whole.usd_per_hour
+    assert (daily.prefill.replicas, daily.decode.replicas) == (whole.prefill.replicas, whole.decode.replicas)

@@ -42,11 +42,22 @@ def borne_in_all(columns: Mapping[str, Array], headroom: float, spare: int) -> A
     return borne
 
 
+def rounded_cost(usd_per_hour: Any) -> Any:
+    """Costs in steps of a thousandth: what differs by less is equal, and something else decides.
+
+    >>> bool(rounded_cost(3.6) == rounded_cost(3.6003)), bool(rounded_cost(3.6) < rounded_cost(3.61))
+    (True, True)
+    """
+    import numpy as np
+
+    return np.exp(np.round(1000.0 * np.log(np.maximum(usd_per_hour, 1e-9))) / 1000.0)
+
+
 def figures(by: str, columns: Mapping[str, Array], devices: Sequence[Accelerator], bears: Array) -> list[Array]:
     """What rows are ordered by, least first: the aim's own figure, then what decides between equals."""
     import numpy as np
 
-    cost = np.round(columns["usd_per_second"] * HOUR, 4)
+    cost = rounded_cost(columns["usd_per_second"] * HOUR)
     if by == "throughput":
         return [1.0 / bears, cost]
     if by == "devices":

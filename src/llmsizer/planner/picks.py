@@ -12,7 +12,7 @@ from llmsizer.cost.ask import cost_case
 from llmsizer.cost.demand import Scaling, case_over_demand, scale_up_lag
 from llmsizer.cost.estimate import CostEstimate, cost_estimate
 from llmsizer.formulas.demand import replicas_needed, with_spare
-from llmsizer.planner.aims import AIMS, HOUR
+from llmsizer.planner.aims import AIMS, HOUR, rounded_cost
 from llmsizer.planner.highest import highest_rate
 from llmsizer.planner.question import PlanQuestion, headroom_of
 from llmsizer.planner.search import Candidates
@@ -164,7 +164,7 @@ def best_of(rows: Sequence[int], found: Candidates, question: PlanQuestion) -> S
         return sized(rows[0], found, question)
     each_devices = found.columns["devices"]
     figure: dict[str, Callable[[Sized], float]] = {
-        "cost": lambda each: round(each.usd_per_second * HOUR, 4),
+        "cost": lambda each: float(rounded_cost(each.usd_per_second * HOUR)),
         "throughput": lambda each: -each.capacity * (each.replicas - question.spare),
         "devices": lambda each: each.replicas * float(each_devices[each.row]),
     }

@@ -22,6 +22,7 @@ from llmsizer.planner.screen import Loads, at, capacity, column_of
 from llmsizer.planner.search import Candidates, search
 from llmsizer.planner.targets import Target
 from llmsizer.question.resolve import resolve
+from llmsizer.question.traffic import answers_one_token
 from llmsizer.question.words import Words
 from llmsizer.schema.accelerator import Accelerator
 from llmsizer.schema.deployment import Case
@@ -98,7 +99,9 @@ def decode_words(words: Words) -> Words:
 
 
 def pairs(question: PlanQuestion, found: Candidates) -> list[Pair]:
-    """Pairs of pools within the targets and limits, cheapest first. Raises InvalidQuestion where no rate is asked for."""
+    """Pairs of pools within the targets and limits, cheapest first. Raises InvalidQuestion where pools cannot be sized."""
+    if answers_one_token(question.words):
+        raise InvalidQuestion("--disaggregated: answers of one token leave nothing to decode", "leave it out")
     if question.concurrency is not None or not question.has_demand or question.by != "cost":
         raise InvalidQuestion("--disaggregated sizes pools by a rate and ranks them by cost", "for example: --rate 10")
     asked = replace(question, choices=_tried(found, question))

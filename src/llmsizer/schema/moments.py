@@ -121,19 +121,18 @@ class LengthLaw:
         """The mean over requests of the longest of their batch over their own."""
         import numpy as np
 
-        numbers = np.atleast_1d(np.asarray(count, dtype=float))
-        longer = 1.0 - self.below[None, :-1] ** np.maximum(numbers[:, None] - 1.0, 0.0)
-        beyond = np.cumsum((longer * np.diff(self.ratios))[:, ::-1], axis=1)[:, ::-1]
+        numbers = np.asarray(count, dtype=float)[..., None]
+        longer = 1.0 - self.below[:-1] ** np.maximum(numbers - 1.0, 0.0)
+        beyond = np.cumsum((longer * np.diff(self.ratios))[..., ::-1], axis=-1)[..., ::-1]
         found = 1.0 + (beyond / self.ratios[:-1]) @ self.weights[:-1]
-        return float(found[0]) if np.ndim(count) == 0 else found
+        return float(found) if np.ndim(count) == 0 else found
 
     def _of_longest(self, count: Any, values: NDArray[np.float64]) -> Any:
         import numpy as np
 
-        numbers = np.atleast_1d(np.asarray(count, dtype=float))
-        powers = self.below[None, :] ** numbers[:, None]
-        found = np.diff(powers, axis=1, prepend=0.0) @ values
-        return float(found[0]) if np.ndim(count) == 0 else found
+        powers = self.below ** np.asarray(count, dtype=float)[..., None]
+        found = np.diff(powers, axis=-1, prepend=0.0) @ values
+        return float(found) if np.ndim(count) == 0 else found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

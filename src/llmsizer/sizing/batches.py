@@ -139,8 +139,9 @@ class Batches:
         return self._steady(found, batch, plain(concurrency) - plain(batch), rate, wait, turns)
 
     def spread(self, found: Service) -> Seconds:
-        """Standard deviation of a batch's time that comes from its longest answer."""
-        return longest_deviation(self.serving.steps, found.pure_seconds, deviation_of_longest(self.case.workload, found.batch))
+        """Standard deviation of a batch's time that comes from its longest answer; unpadded, from a request's own."""
+        batch = found.batch if self._padded else 1.0
+        return longest_deviation(self.serving.steps, found.pure_seconds, deviation_of_longest(self.case.workload, batch))
 
     def open(self, rate: Any, cap: Any, most: Any = None) -> Steady:
         """Requests that come at a rate: a batch takes what came during the one before it, up to ``cap``."""
@@ -163,7 +164,7 @@ class Batches:
         """The state of an open loop whose batches have this mean size."""
         full, usual = self.service(limit), self.service(size)
         if not anywhere(holds):
-            return self._steady(full, limit, float("inf"), batch_rate(limit, full.whole), full.whole, 0.0)
+            return self._overloaded(full, limit)
         growth = batch_growth(usual.whole, self.service(1.0).whole, plain(size) - 1.0)
         variance = batch_variance(size, rate, growth)
         gathering = gathering_seconds(rate, usual.whole, self.window)
@@ -174,16 +175,22 @@ class Batches:
         variation = 0.0 if self._padded else self.serving.variation
         queue = prefill_queue_seconds(load, limit, variation, full.whole)
         mine = self.service(own_batch(size, variance, limit))
-        running = sequences_at_rate(rate, mine.first, mine.decode)
+        waited = delayed_seconds(wait, queue)
+        running = sequences_at_rate(rate, mine.first if self._padded else delayed_seconds(mine.first, waited), mine.decode)
         each = batch_growth(full.first, 0.0 * plain(full.first), limit)
         prompts = prompts_spread(each, variance, variation)
         varying = joint_deviation(batch_wait_deviation(wait, usual.whole, spread), prompts)
         queueing = first_token_deviation(0.0, 0.0, 0.0, 0.0, 0.0, queue, load)
-        found = self._steady(mine, running, 0.0, rate, delayed_seconds(wait, queue), joint_deviation(varying, queueing), size)
+        found = self._steady(mine, running, 0.0, rate, waited, joint_deviation(varying, queueing), size)
         if every(holds):
             return found
-        beyond = self._steady(full, limit, float("inf"), batch_rate(limit, full.whole), full.whole, 0.0)
-        return merged(holds, found, beyond)  # type: ignore[no-any-return]
+        return merged(holds, found, self._overloaded(full, limit))  # type: ignore[no-any-return]
+
+    def _overloaded(self, full: Service, limit: Count) -> Steady:
+        """More requests than full batches serve: what one meets that gets its place; a padded batch waits for the one
+        before it."""
+        wait = full.whole if self._padded else 0.0
+        return self._steady(full, limit, float("inf"), batch_rate(limit, full.whole), wait, 0.0)
 
     def replay(self, others: Any, concurrency: Any, cap: Any, rate: Any, holds: bool) -> Steady:
         """A settled state on Values."""
@@ -196,7 +203,7 @@ class Batches:
                 size: Any = None) -> Steady:  # fmt: skip
         serving = self.serving
         ttft = first_token_seconds(self.case.engine.front_end, 0.0, wait, 1.0, 0.0, found.first)
-        step = padded_step_seconds(found.pure_seconds, padding(self.case.workload, found.batch))
+        step = padded_step_seconds(found.pure_seconds, padding(self.case.workload, found.batch if self._padded else 1.0))
         moment = Moment(
             plain(size if size is not None else found.batch) - 1.0, found.batch, found.pure, found.pure_seconds, found.prompts,
             found.prompt_seconds, step, serving.steps, found.decode, ttft, 0.0, ttft_deviation=spread,
