@@ -136,8 +136,14 @@ def test_a_calibration_that_is_not_there_is_told():
 
 
 def test_validate_shows_before_and_after(
-    record: dict[str, Any], fitted: Path, overlay: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    record: dict[str, Any],
+    fitted: Path,
+    overlay: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ):
+    monkeypatch.setenv("COLUMNS", "120")
     write_run(tmp_path / "run.yaml", record)
     assert run(["validate", str(tmp_path / "run.yaml"), "--calibration", str(fitted), "--catalog", str(overlay)]) == 0
     told = capsys.readouterr().out
