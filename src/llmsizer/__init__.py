@@ -66,7 +66,8 @@ def estimate(model: Any, hardware: Any, *, catalog: Any = None, **words: Any) ->
     - Engine: ``engine`` (``vllm``, ``vllm@0.11.0``, ``vllm@0.8.5+v0``, ``sglang``, ``tensorrt-llm``, ``tgi``,
       ``llama.cpp``, ``transformers``, ``torch``, ``onnxruntime-genai``), ``max_model_len``, ``max_num_seqs``,
       ``max_num_batched_tokens``, ``gpu_memory_utilization``, ``block_size``, ``enforce_eager``, ``use_cache``,
-      ``flash_attention``, ``batching`` (``static``, ``dynamic``, ``continuous``, ``in-flight``), ``batch_window_seconds``.
+      ``flash_attention``, ``flash_decoding``, ``fused_kernels``, ``batching`` (``static``, ``dynamic``, ``continuous``,
+      ``in-flight``), ``batch_window_seconds``.
     - Load: ``input_tokens``, ``output_tokens`` (numbers, ``"800..1000"``, ``"lognormal:1024:0.5"``, a file of lengths),
       ``concurrency`` (a number or "max"), ``request_rate``, ``think_seconds``, ``num_prompts`` (None: a steady state),
       ``prefix_cache_hit_rate``, ``expert_skew``; or a ``workload``, a ``Traffic`` or a ``Mix`` of classes.
@@ -158,9 +159,10 @@ def plan(model: Any, *, catalog: Any = None, **words: Any) -> Plan:
     ``{"ttft_p95": "500 ms", "tpot": "40 ms"}``. Choices, each a name or a list: ``hardware``, ``vendors``,
     ``engines``, ``formats``, ``cache_formats`` (``any``: all), ``providers``, ``regions``, ``markets``; ``price`` and
     ``price_date`` as in ``estimate``; limits ``most_devices`` (of a replica), ``most_devices_in_all``, ``most_usd_per_hour``,
-    ``most_watts``. ``by``: what the best is (``cost``, ``ttft``, ``tpot``, ``e2e``, ``throughput``, ``devices``); what
-    bears most needs no demand. ``headroom``, ``spare``, ``growth``, ``picks``, ``confirm`` (simulate the picks); and
-    the words of ``estimate`` that a plan does not choose itself.
+    ``most_watts``. ``disaggregated``: separate pools for prefill and decode are candidates too. ``by``: what the best
+    is (``cost``, ``ttft``, ``tpot``, ``e2e``, ``throughput``, ``devices``); what bears most needs no demand.
+    ``headroom``, ``spare``, ``growth``, ``picks``, ``confirm`` (simulate the picks); and the words of ``estimate`` that
+    a plan does not choose itself.
 
     >>> import llmsizer
     >>> found = llmsizer.plan("llama-3.1-8b", request_rate=2, targets={"tpot": "50 ms"}, hardware=["l40s", "h100"])

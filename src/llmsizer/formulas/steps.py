@@ -211,6 +211,16 @@ def pipeline_seconds(plain_stage: Seconds, prompt_stage: Seconds, transfer: Seco
     return (stages - 1) * plain_stage + prompt_stage + stages * transfer
 
 
+@formula(reference="a prompt goes through every stage before its first token (GPipe, Huang et al. 2019)")
+def pipeline_fill_seconds(prompt_stage: Seconds, plain_stage: Seconds, stages: Count) -> Seconds:
+    """What the further stages add to the time to first token, beyond the round in which the prompt enters.
+
+    >>> round(pipeline_fill_seconds(0.03, 0.01, 4), 6)
+    0.06
+    """
+    return (stages - 1) * (prompt_stage - plain_stage)
+
+
 @formula(reference="repetition of a layer")
 def repeated_flop(flop: Flop, layers: Count) -> Flop:
     """FLOP of equal layers.

@@ -133,8 +133,11 @@ def _scaled(stored: NumberFormat, factor: float) -> NumberFormat:
 
 def _acceptance(case: Case, factor: float) -> Case | None:
     draft = case.draft
-    if draft is None or draft.acceptance is None:
+    if draft is None:
         return None
+    if draft.acceptance is None:
+        profile = tuple(minimum(plain(chance) * factor, 1.0) for chance in draft.profile)
+        return replace(case, draft=replace(draft, profile=profile))
     return replace(case, draft=replace(draft, acceptance=minimum(plain(draft.acceptance) * factor, 1.0)))
 
 

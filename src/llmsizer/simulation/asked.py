@@ -39,6 +39,8 @@ class CaseSteps:
 
     def __init__(self, case: Case) -> None:
         self.clock = StepClock(case)
+        # A batch that runs to its end decodes when its prompts have left the last pipeline stage.
+        self.drains = case.batching in BATCHWISE
         self.speculation = speculation_of(case)
         self.query_tokens = float(plain(self.speculation.query_tokens))
 
@@ -51,7 +53,8 @@ class CaseSteps:
                     prefill_context=prefill_context, prefill_sequences=prefill_sequences,
                     query_tokens=self.query_tokens)  # fmt: skip
         if prefill_tokens:
-            return float(plain(self.clock.seconds(step)))
+            fill = self.clock.fill_seconds(step) if self.drains else 0.0
+            return float(plain(self.clock.seconds(step))) + float(plain(fill))
         return float(plain(self.speculation.step_seconds(self.clock, step)))
 
 
@@ -99,7 +102,8 @@ def front_end_of(case: Case, memory: MemoryEstimate, replicas: int = 1) -> float
         )
     moment = steady_state(case, memory, StepClock(case)).moment
     engine = case.engine
-    return float(plain(front_end_seconds(engine.front_end, engine.front_end_sequence_seconds, moment.others)))
+    outside = front_end_seconds(engine.front_end, engine.front_end_sequence_seconds, moment.others)
+    return float(plain(outside)) + float(plain(moment.fill_seconds))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from llmsizer.core.explain import plain
 from llmsizer.core.quantities import Count, Seconds
+from llmsizer.formulas.latency import delayed_seconds
 from llmsizer.formulas.prompts import (
     burst_fill,
     burst_first_token_seconds,
@@ -57,4 +59,6 @@ def burst_seconds(serving: Serving, running: Count) -> Seconds:
     base = serving.clock.seconds(decoding) if serving.in_flight else 0.0
     more = prompt_seconds_each(serving.clock.seconds(prompts), base, prompts_of_width(prompts, serving, width))
     front = serving.case.engine.front_end
+    if plain(serving.case.parallel.pipeline_parallel_size) > 1:
+        front = delayed_seconds(front, serving.clock.fill_seconds(prompts))
     return burst_first_token_seconds(front, base, burst_fill(steps, running), more)

@@ -17,7 +17,8 @@ class Moment:
     """One pass of the fixed point: what a request meets when ``others`` decode with it.
 
     ``step_seconds`` is the mean over requests of the mean of their decode steps; deviations are standard
-    deviations between requests of like lengths.
+    deviations between requests of like lengths. ``fill_seconds`` of the time to first token pass in further
+    pipeline stages.
     """
 
     others: Count
@@ -34,6 +35,7 @@ class Moment:
     ttft_deviation: Seconds = 0.0
     decode_deviation: Seconds = 0.0
     e2e_deviation: Seconds = 0.0
+    fill_seconds: Seconds = 0.0
 
 
 @dataclass(frozen=True, slots=True)

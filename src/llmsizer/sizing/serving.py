@@ -166,6 +166,9 @@ class Serving:
         varying = met_step_variance(meeting.met, now.step_seconds if self.in_flight else now.pure_seconds, each)
         others = prompts_spread(each, with_it, self.variation)
         half = residual_seconds(meeting.met, 1.0)
+        fill = self.clock.fill_seconds(now.prompt_step)
+        if plain(self.case.parallel.pipeline_parallel_size) > 1:
+            ttft = delayed_seconds(ttft, fill)
         spread = first_token_deviation(half, meeting.busy, others, varying, meeting.share, queue, now.prefill_load)
         trail: Seconds = 0.0
         feedback: Fraction = 0.0
@@ -178,7 +181,7 @@ class Serving:
         return replace(
             now, step_seconds=step_with_trail(now.step_seconds, trail, steps, inverse), decode_seconds=decode,
             ttft_seconds=ttft, ttft_deviation=spread, decode_deviation=decode_seconds(steps, each_step),
-            e2e_deviation=joint_deviation(decode_seconds(steps, each_step), spread),
+            e2e_deviation=joint_deviation(decode_seconds(steps, each_step), spread), fill_seconds=fill,
         )  # fmt: skip
 
     def front_end(self, others: Count) -> Seconds:

@@ -12,7 +12,14 @@ from llmsizer.core.explain import named, plain, total
 from llmsizer.core.numerics import maximum, minimum, where
 from llmsizer.core.quantities import Count, Seconds
 from llmsizer.formulas.parameters import repeated_width
-from llmsizer.formulas.steps import eager_seconds, further_kernels, host_seconds, pipeline_seconds, seconds_of_layers
+from llmsizer.formulas.steps import (
+    eager_seconds,
+    further_kernels,
+    host_seconds,
+    pipeline_fill_seconds,
+    pipeline_seconds,
+    seconds_of_layers,
+)
 from llmsizer.schema.deployment import Case
 from llmsizer.sizing.collectives import stage_transfer
 from llmsizer.sizing.host import host_kernels
@@ -127,10 +134,23 @@ class StepClock:
         size = int(plain(self.case.parallel.pipeline_parallel_size))
         if size == 1:
             return self.stage_seconds(step)
-        micro = replace(step, decode_batch=micro_batch(step.decode_batch, size))
-        plainly = replace(micro, prefill_tokens=0.0, prefill_context=0.0, prefill_sequences=0.0)
+        micro, plainly = micro_steps(step, size)
         sent = stage_transfer(self.case).seconds(load_of(plainly, 1))
         return pipeline_seconds(self.stage_seconds(plainly), self.stage_seconds(micro), sent, size)
+
+    def fill_seconds(self, step: Step) -> Seconds:
+        """What a prompt of the step takes to get through the further stages, while other steps go on."""
+        size = int(plain(self.case.parallel.pipeline_parallel_size))
+        if size == 1:
+            return 0.0
+        micro, plainly = micro_steps(step, size)
+        return pipeline_fill_seconds(self.stage_seconds(micro), self.stage_seconds(plainly), size)
+
+
+def micro_steps(step: Step, stages: int) -> tuple[Step, Step]:
+    """One stage's part of a step with its prompt tokens, and without."""
+    micro = replace(step, decode_batch=micro_batch(step.decode_batch, stages))
+    return micro, replace(micro, prefill_tokens=0.0, prefill_context=0.0, prefill_sequences=0.0)
 
 
 def micro_batch(batch: Any, stages: int) -> Any:
