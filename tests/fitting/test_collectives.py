@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 np = pytest.importorskip("numpy")
 pytest.importorskip("scipy")
 
-from llmsizer.authoring.fit.collectives import EQUATION, KINDS, KindFitter, passes_of  # noqa: E402
+from llmsizer.authoring.fit.collectives import EQUATION, KINDS, Fabric, KindFitter, collective_rows, passes_of  # noqa: E402
 from llmsizer.authoring.fit.kernel_samples import collective_group, fabrics_of  # noqa: E402
 from llmsizer.authoring.fit.least_squares import relative_errors  # noqa: E402
 from llmsizer.authoring.fit.measured import read_measured  # noqa: E402
@@ -99,3 +99,12 @@ def test_time_rises_with_bytes_and_never_beats_the_ideal(message: float, ranks: 
     if parameters["contention"] >= 0.0:
         assert here >= collective_seconds(message, ranks, 450e9, **IDEAL[curve["kind"]]) * (1 - 1e-9)
         assert collective_seconds(message, ranks + 1.0, 450e9, **parameters) >= here * (1 - 1e-9)
+
+
+def test_hosts_that_lead_traffic_through_their_memory_are_left_out() -> None:
+    message = np.array([1e6, 1e8] * 3)
+    ranks = np.repeat([2.0, 4.0, 8.0], 2)
+    seconds = message * (ranks - 1) / ranks / np.repeat([10e9, 7e9, 1e9], 2)
+    kept = collective_rows("all_reduce_nccl", Fabric("some", "PCIe", 32e9), "nccl", ranks, message, seconds)
+    assert sorted(set(kept.inputs["ranks"].tolist())) == [2.0, 4.0]
+    assert len(collective_rows("all_reduce_nccl", Fabric("some", "NVLink4", 32e9), "nccl", ranks, message, seconds)) == 6

@@ -11,7 +11,7 @@ from llmsizer.handover.checkpoint import UNQUANTIZED, checkpoint_of
 from llmsizer.handover.fractions import memory_fraction
 from llmsizer.handover.launch import Launch
 from llmsizer.handover.settings import SIXTEEN_BIT, Setting, Target, settings_of
-from llmsizer.question.support import device_problem, supports_scheme
+from llmsizer.question.support import device_problem, kernel_notes, supports_scheme
 from llmsizer.schema.deployment import Case
 from llmsizer.schema.engine import EngineProfile
 from llmsizer.sizing.estimate import Estimate
@@ -32,6 +32,7 @@ def launch_command(estimate: Estimate, engine: str | None = None, port: int | No
         fraction, note = memory_fraction(case, estimate.memory, target.engine, target.flags)
         settings.append(Setting("memory_fraction", fraction))
         notes += [note] if note else []
+    notes += kernel_notes(case.model, case.scheme, target.engine, case.parallel)
     flags: dict[str, Any] = {}
     file: dict[str, Any] = {}
     for setting in settings:

@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
+from llmsizer.blocks.feed_forward import MixtureOfExperts
 from llmsizer.core.errors import UnsupportedCombination
 from llmsizer.schema.accelerator import Accelerator
+from llmsizer.schema.deployment import Parallel
 from llmsizer.schema.engine import EngineProfile, SchemeNeed
 from llmsizer.schema.model import Model
 from llmsizer.schema.number_format import QuantizationScheme
+
+
+def kernel_notes(model: Model, scheme: QuantizationScheme, engine: EngineProfile, parallel: Parallel) -> list[str]:
+    """What the estimate takes for granted of the kernels that run routed experts."""
+    routed = any(isinstance(group.feed_forward, MixtureOfExperts) for group in model.layers)
+    stored = {each.kernel or each.compute for each in scheme.formats.values()}
+    if not routed or parallel.data_parallel_size > 1 or stored.isdisjoint(engine.expert_kernels):
+        return []
+    return [f"experts: {engine.title} started with {engine.expert_kernels_setting}"]
 
 
 def check_support(model: Model, scheme: QuantizationScheme, engine: EngineProfile, device: Accelerator) -> None:

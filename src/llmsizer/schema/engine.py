@@ -35,7 +35,8 @@ class EngineProfile:
     keep in host memory (fields of ``Offload``), ``host`` the processor assumed there;
     ``checkpoint_cache`` the schemes whose checkpoints ask for an fp8 cache that it then uses by itself;
     ``cache_optional``: whether it can run without a cache; ``expert_kernels`` by format the curve of
-    the kernels that run its routed experts, where those are not its own of that format;
+    the kernels that run its routed experts, where those are not its own of that format, and
+    ``expert_kernels_setting`` what starts it with them;
     ``prefill_context_kinds`` and ``decode_context_kinds``: attention kinds whose prompts, or cache, it divides over
     context-parallel ranks ("… with experts": in models that have some).
     """
@@ -101,6 +102,7 @@ class EngineProfile:
     launch_seconds: Seconds = 5e-6
     expert_exchange: str = "all_gather"
     expert_kernels: Mapping[str, str] = field(default_factory=dict)
+    expert_kernels_setting: str | None = None
     admission: str = "on_demand"
     flags: Mapping[str, str] = field(default_factory=dict)
     notes: str = ""
