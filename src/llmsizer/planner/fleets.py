@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _COLUMNS = ("non_torch", "non_torch_parallel")
 # Limits of an engine that may differ within a fleet: memory is asked for those that agree, speed for all.
 _LIMITS = ("max_num_seqs", "max_num_batched_tokens")
+# Facts that a model without experts has no use for.
+_OF_EXPERTS = {"expert_alignment", "expert_kernels", "expert_kernels_setting", "routed_layer_seconds"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,7 +167,7 @@ def _behaviour(case: Case) -> tuple[Any, ...]:
     """Everything of an engine's profile on a device that must be the same within a fleet."""
     apart = {"provenance", *_COLUMNS, *_LIMITS}
     if not has_experts(case.model):
-        apart.add("expert_alignment")
+        apart |= _OF_EXPERTS
     return tuple(str(getattr(case.engine, each.name)) for each in fields(case.engine) if each.name not in apart)
 
 

@@ -53,8 +53,8 @@ class CaseSteps:
                     prefill_context=prefill_context, prefill_sequences=prefill_sequences,
                     query_tokens=self.query_tokens)  # fmt: skip
         if prefill_tokens:
-            fill = self.clock.fill_seconds(step) if self.drains else 0.0
-            return float(plain(self.clock.seconds(step))) + float(plain(fill))
+            seconds, fill = self.clock.timed(step)
+            return float(plain(seconds)) + (float(plain(fill)) if self.drains else 0.0)
         return float(plain(self.speculation.step_seconds(self.clock, step)))
 
 

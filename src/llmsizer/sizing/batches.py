@@ -95,12 +95,12 @@ class Batches:
         )  # fmt: skip
         held = prompt_context(prompt, serving.cached)
         pure = decode_step(self.case, batch, padded_context(held, answer), serving.speculation.query_tokens)
-        prompt_seconds = serving.clock.seconds(prompts)
+        prompt_seconds, fill = serving.clock.timed(prompts)
         pure_seconds = serving.speculation.step_seconds(serving.clock, pure)
         steps = decode_steps(answer, serving.speculation.tokens_per_step)
         first = first_token_seconds(0.0, 0.0, 0.0, passes, prompt_seconds, prompt_seconds)
         if plain(self.case.parallel.pipeline_parallel_size) > 1:
-            first = delayed_seconds(first, serving.clock.fill_seconds(prompts))
+            first = delayed_seconds(first, fill)
         decode = decode_seconds(steps, pure_seconds)
         return Service(batch, prompts, prompt_seconds, first, pure, pure_seconds, decode, batch_seconds(first, decode))
 

@@ -57,8 +57,9 @@ def burst_seconds(serving: Serving, running: Count) -> Seconds:
     prompts = _full_step(serving, running, width)
     decoding = Step(decode_batch=prompts.decode_batch, decode_context=serving.context)
     base = serving.clock.seconds(decoding) if serving.in_flight else 0.0
-    more = prompt_seconds_each(serving.clock.seconds(prompts), base, prompts_of_width(prompts, serving, width))
+    fullest, fill = serving.clock.timed(prompts)
+    more = prompt_seconds_each(fullest, base, prompts_of_width(prompts, serving, width))
     front = serving.case.engine.front_end
     if plain(serving.case.parallel.pipeline_parallel_size) > 1:
-        front = delayed_seconds(front, serving.clock.fill_seconds(prompts))
+        front = delayed_seconds(front, fill)
     return burst_first_token_seconds(front, base, burst_fill(steps, running), more)

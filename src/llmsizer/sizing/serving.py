@@ -126,7 +126,7 @@ class Serving:
         budget = self.budget(others if in_flight else 0.0)
         share = prefill_share(entering, self.prompt, budget)
         prompts = self._prompt_step(others if in_flight else 0.0, budget, entering, share)
-        mixed = self.clock.seconds(prompts)
+        mixed, fill = self.clock.timed(prompts)
         each = self._each(pure_seconds, mixed, prompts)
         if self.is_open:
             entering = prompts_with_trail(others, self.steps, pure_seconds, each)
@@ -136,7 +136,7 @@ class Serving:
         else:
             step = interrupted_step_seconds(pure_seconds, share, mixed)
         now = Moment(others, batch, pure, pure_seconds, prompts, mixed, step, self.steps, 0.0, 0.0,
-                     prefill_load(entering, self.prompt, budget))  # fmt: skip
+                     prefill_load(entering, self.prompt, budget), fill_seconds=fill)  # fmt: skip
         return self._with_first_token(now, self._meeting(now, entering, each), budget)
 
     def _each(self, pure: Seconds, mixed: Seconds, prompts: Step) -> Seconds:
@@ -166,9 +166,8 @@ class Serving:
         varying = met_step_variance(meeting.met, now.step_seconds if self.in_flight else now.pure_seconds, each)
         others = prompts_spread(each, with_it, self.variation)
         half = residual_seconds(meeting.met, 1.0)
-        fill = self.clock.fill_seconds(now.prompt_step)
         if plain(self.case.parallel.pipeline_parallel_size) > 1:
-            ttft = delayed_seconds(ttft, fill)
+            ttft = delayed_seconds(ttft, now.fill_seconds)
         spread = first_token_deviation(half, meeting.busy, others, varying, meeting.share, queue, now.prefill_load)
         trail: Seconds = 0.0
         feedback: Fraction = 0.0
@@ -181,7 +180,7 @@ class Serving:
         return replace(
             now, step_seconds=step_with_trail(now.step_seconds, trail, steps, inverse), decode_seconds=decode,
             ttft_seconds=ttft, ttft_deviation=spread, decode_deviation=decode_seconds(steps, each_step),
-            e2e_deviation=joint_deviation(decode_seconds(steps, each_step), spread), fill_seconds=fill,
+            e2e_deviation=joint_deviation(decode_seconds(steps, each_step), spread)
         )  # fmt: skip
 
     def front_end(self, others: Count) -> Seconds:

@@ -131,20 +131,18 @@ class StepClock:
     def seconds(self, step: Step) -> Seconds:
         """Time from one step to the next as a sequence sees it. With pipeline stages the decoding
         sequences go through in as many micro-batches, and prompt tokens with one of them."""
+        return self.timed(step)[0]
+
+    def timed(self, step: Step) -> tuple[Seconds, Seconds]:
+        """That time, and what a prompt of the step takes to get through the further stages while other steps go on."""
         size = int(plain(self.case.parallel.pipeline_parallel_size))
         if size == 1:
-            return self.stage_seconds(step)
+            return self.stage_seconds(step), 0.0
         micro, plainly = micro_steps(step, size)
         sent = stage_transfer(self.case).seconds(load_of(plainly, 1))
-        return pipeline_seconds(self.stage_seconds(plainly), self.stage_seconds(micro), sent, size)
-
-    def fill_seconds(self, step: Step) -> Seconds:
-        """What a prompt of the step takes to get through the further stages, while other steps go on."""
-        size = int(plain(self.case.parallel.pipeline_parallel_size))
-        if size == 1:
-            return 0.0
-        micro, plainly = micro_steps(step, size)
-        return pipeline_fill_seconds(self.stage_seconds(micro), self.stage_seconds(plainly), size)
+        without, with_prompts = self.stage_seconds(plainly), self.stage_seconds(micro)
+        fill = pipeline_fill_seconds(with_prompts, without, size)
+        return pipeline_seconds(without, with_prompts, sent, size), fill
 
 
 def micro_steps(step: Step, stages: int) -> tuple[Step, Step]:
