@@ -36,7 +36,7 @@ class EngineProfile:
     ``checkpoint_cache`` the schemes whose checkpoints ask for an fp8 cache that it then uses by itself;
     ``cache_optional``: whether it can run without a cache; ``expert_kernels`` by format the curve of
     the kernels that run its routed experts, where those are not its own of that format, and
-    ``expert_kernels_setting`` what starts it with them;
+    ``expert_kernels_setting`` what starts it with them; ``product_kernels`` the same of its dense products;
     ``prefill_context_kinds`` and ``decode_context_kinds``: attention kinds whose prompts, or cache, it divides over
     context-parallel ranks ("… with experts": in models that have some).
     """
@@ -103,6 +103,7 @@ class EngineProfile:
     expert_exchange: str = "all_gather"
     expert_kernels: Mapping[str, str] = field(default_factory=dict)
     expert_kernels_setting: str | None = None
+    product_kernels: Mapping[str, str] = field(default_factory=dict)
     admission: str = "on_demand"
     flags: Mapping[str, str] = field(default_factory=dict)
     notes: str = ""

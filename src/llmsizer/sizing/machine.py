@@ -60,14 +60,17 @@ def of_fleet(lookup: Lookup) -> Lookup:
 def product_machine(case: Case, family: str, stored: NumberFormat) -> Machine:
     """For products with weights stored in a format: dense ones (``matmul``) or ``experts``."""
     how = precision(case, stored)
-    curve = curve_of(case, family, _kernels(case, how.format) if family == "experts" else how.format)
+    curve = curve_of(case, family, _kernels(case, family, how.format))
     return Machine(curve, case.accelerator.memory_bandwidth, peak_of(case, curve, how), input_bytes=how.input_bytes)
 
 
-def _kernels(case: Case, format_: str) -> str:
-    """Whose curve the expert kernels of a format have: where the engine takes them from elsewhere, that one's. Ranks with
-    an attention of their own exchange tokens, for which engines keep their own kernels."""
-    known = case.engine.expert_kernels if plain(case.parallel.data_parallel_size) == 1 else {}
+def _kernels(case: Case, family: str, format_: str) -> str:
+    """Whose curve the kernels of a format have: where the engine takes others than the usual ones, those'. Ranks with an
+    attention of their own exchange tokens, for which engines keep their own expert kernels."""
+    if family == "experts":
+        known = case.engine.expert_kernels if plain(case.parallel.data_parallel_size) == 1 else {}
+    else:
+        known = case.engine.product_kernels
     return known.get(format_, format_)
 
 
