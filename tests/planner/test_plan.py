@@ -11,6 +11,7 @@ import pytest
 
 import llmsizer
 from llmsizer.core.errors import LlmsizerError
+from llmsizer.handover.command import launch_command
 from llmsizer.planner.plan import Plan
 from llmsizer.question.words import Words
 
@@ -308,3 +309,15 @@ def test_seventy_billion_in_production() -> None:
             assert 25 <= 1 / found.latency.tpot_seconds <= 90
             assert 2 <= found.latency.e2e_p99_seconds <= 7
             assert 100 <= 60 * found.throughput.requests_per_second <= 700
+
+
+def test_quantized_checkpoints_are_not_quantized_again() -> None:
+    usual = llmsizer.plan("gpt-oss-20b", request_rate=2, targets={"tpot": "50 ms"}, hardware=["h100"], confirm=False)
+    assert {pick.words.quantization for pick in usual.picks} == {None}
+    asked = llmsizer.plan(
+        "gpt-oss-20b", request_rate=2, targets={"tpot": "50 ms"}, hardware=["h100"], formats=["fp8"], confirm=False
+    )
+    assert {pick.words.quantization for pick in asked.picks} == {"fp8"}
+    launch = launch_command(asked.picks[0].estimate)
+    assert "--quantization" not in launch.arguments()
+    assert any("stored in fp8" in note for note in launch.notes)

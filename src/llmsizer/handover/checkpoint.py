@@ -39,4 +39,4 @@ def _needs_checkpoint(case: Case, target: Target) -> bool:
     scheme, native = case.scheme.id, case.model.native_quantization
     if scheme == native or (scheme in (*SIXTEEN_BIT, *UNQUANTIZED.values()) and native in SIXTEEN_BIT):
         return False
-    return target.flags.way("quantization", scheme) is None
+    return native not in SIXTEEN_BIT or target.flags.way("quantization", scheme) is None

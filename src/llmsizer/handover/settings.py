@@ -140,7 +140,8 @@ def _formats(case: Case, target: Target) -> Iterator[Setting]:
     scheme = case.scheme.id
     if case.dtype != case.model.torch_dtype and not case.scheme.is_gguf:
         yield Setting("dtype", case.dtype)
-    converts = scheme not in (case.model.native_quantization, *SIXTEEN_BIT) and not case.scheme.is_gguf
+    native = case.model.native_quantization
+    converts = native in SIXTEEN_BIT and scheme not in (native, *SIXTEEN_BIT) and not case.scheme.is_gguf
     if converts and target.flags.way("quantization", scheme) is not None:
         yield Setting("quantization", scheme)
     keys, values = case.cache_format.id, case.value_format.id

@@ -17,6 +17,10 @@ ANY = "any"
 PICKS = 5
 
 
+# What is tried where nobody names formats: the checkpoint's own, and what engines make of 16-bit weights while they load.
+USUAL_FORMATS = ("auto", "fp8")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
     """What may be chosen. Empty: anything; ``any`` in ``formats`` or ``cache_formats``: all that the
@@ -30,7 +34,7 @@ class Choices:
     hardware: tuple[str, ...] = ()
     vendors: tuple[str, ...] = ()
     engines: tuple[str, ...] = ("vllm",)
-    formats: tuple[str, ...] = ("auto", "fp8")
+    formats: tuple[str, ...] = USUAL_FORMATS
     cache_formats: tuple[str, ...] = ("auto",)
     providers: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmsizer.catalog.formats import quantization_scheme, scheme_names
 from llmsizer.planner.fleets import has_experts
-from llmsizer.planner.question import ANY, Choices
+from llmsizer.planner.question import ANY, USUAL_FORMATS, Choices
 from llmsizer.question.splits import legal_tensor_sizes
 from llmsizer.question.support import cache_problem, device_problem, supports_scheme
 from llmsizer.question.words import Words
@@ -47,7 +47,8 @@ def formats(model: Model, engine: EngineProfile, wanted: Sequence[str]) -> list[
         if name in ("auto", ANY):
             continue
         scheme = quantization_scheme(name, gguf=engine.schemes == ("gguf",))
-        if supports_scheme(engine, scheme) and _narrower(scheme, model, name in wanted):
+        named = name in wanted and wanted is not USUAL_FORMATS
+        if supports_scheme(engine, scheme) and _narrower(scheme, model, named):
             found.setdefault(scheme.id, scheme.id)
     return list(found.values())
 
