@@ -79,6 +79,7 @@ def _fields(row: ErrorRow, error: float = 1.0) -> tuple[str, str, str, str, floa
 def test_every_cause_names_some_measured_row():
     ids = [row["id"] for name in ("speed.yaml", "llama_cpp_speed.yaml", "memory.yaml") for row in measured_rows(name)]
     ids += [file.stem for file in recorded_files()]
+    ids += [row["checkpoint"] for row in measured_rows("checkpoints.yaml")]
     for cause in causes():
         assert any(fnmatchcase(name, cause["rows"]) for name in ids), cause["rows"]
 
