@@ -156,7 +156,7 @@ def test_a_pattern_means_a_module_by_whole_words(pattern: str, fits: bool):
 
 def test_published_sizes_of_quantized_checkpoints_are_met(catalog: llmsizer.Catalog):
     errors = {row.id: abs(row.error) for row in checkpoint_errors(catalog) if row.quantity == "checkpoint size, quantized"}
-    assert len(errors) >= 40
+    assert len(errors) >= 37
     # Of one checkpoint no recipe is published (measurements/causes.yaml).
     assert {name for name, error in errors.items() if error >= 0.005} <= {"mlx-community/DeepSeek-V3.2-8bit"}
 
