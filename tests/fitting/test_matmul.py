@@ -49,6 +49,11 @@ def chosen(curves, architecture, format_name):
     return None
 
 
+def fitted(curve, family):
+    """The parameters of a curve that a fit sets; the others are inputs of its rows."""
+    return {one.name: curve["parameters"][one.name] for one in FITTERS[family].parameters}
+
+
 def matmul_time(curve, m, n, k, weight_bytes=2.0):
     moved = m * (k + n) * 2.0
     return matmul_seconds(m, n, k, n * k * weight_bytes, moved, PEAK, BANDWIDTH, **curve["parameters"])
@@ -68,7 +73,7 @@ def test_time_rises_with_every_size(curves):
     for curve in curves["matmul"]:
         for n in SIZES:
             for k in SIZES:
-                assert (np.diff(matmul_time(curve, SIZES, n, k)) > 0).all()
+                assert (np.diff(matmul_time(curve, SIZES, n, k)) >= 0).all()
                 assert (np.diff(matmul_time(curve, n, SIZES, k)) > 0).all()
                 assert (np.diff(matmul_time(curve, n, k, SIZES)) > 0).all()
     for curve in curves["experts"]:
@@ -109,7 +114,7 @@ def test_curves_predict_the_measured_sample(curves, document, devices, family, m
     errors = []
     for part in measured_rows(document, family, "sample", devices):
         curve = chosen(curves[family], part.architecture, part.format)
-        errors.append(relative_errors(FITTERS[family].equation, part.inputs, part.seconds, curve["parameters"]))
+        errors.append(relative_errors(FITTERS[family].equation, part.inputs, part.seconds, fitted(curve, family)))
     together = np.concatenate(errors)
     assert np.median(together) < median
     assert np.quantile(together, 0.9) < p90
@@ -125,13 +130,13 @@ def test_a_fit_of_the_sample_agrees_with_the_curves(curves, document, devices, a
     parts = [part for part in rows if (part.architecture, part.format) == (architecture, format_name)]
     fitter, inputs = FITTERS["matmul"], joined(parts)[0]
     again = fitter.equation(**inputs, **fitter.fit(parts))
-    committed = fitter.equation(**inputs, **chosen(curves["matmul"], architecture, format_name)["parameters"])
+    committed = fitter.equation(**inputs, **fitted(chosen(curves["matmul"], architecture, format_name), "matmul"))
     assert np.median(np.abs(np.log(again / committed))) < math.log(1.12)
 
 
 def test_every_curve_is_complete(curves):
     for family, found in curves.items():
-        names = {one.name for one in FITTERS[family].parameters}
+        names = {one.name for one in FITTERS[family].parameters} | ({"least_rows"} if family == "matmul" else set())
         for curve in found:
             assert set(curve["parameters"]) == names
             assert curve["rows"] > 0

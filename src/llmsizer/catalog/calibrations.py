@@ -2,18 +2,21 @@
 
 The nearest measurement wins: the device's own curve, then its architecture's, then its vendor's,
 then the one pooled over all. A curve of the engine's own kernels goes before one pooled over
-engines. What is not the device's own says so by its tier.
+engines. What is not the device's own says so by its tier, and its architecture's curve is carried over
+to the device's units and peak.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from llmsizer.catalog.package_data import package_data
 from llmsizer.core.errors import InvalidQuestion
-from llmsizer.core.explain import Provenance, Source
+from llmsizer.core.explain import Provenance, Source, plain
+from llmsizer.formulas.carrying import carried_fraction, carried_waves
 from llmsizer.schema.accelerator import Accelerator
 from llmsizer.schema.calibration import Calibration, Curve
 
@@ -39,7 +42,7 @@ def calibration_of(name: str, accelerator: Accelerator, engine: str) -> Calibrat
         known = f"known: {', '.join(NAMES)}, or a file of llmsizer fit"
         raise InvalidQuestion(f"--calibration: '{name[:40]}' is not known", known)
     built_in = "auto" if is_file else name
-    find = _finder(built_in, accelerator.id, accelerator.architecture, accelerator.vendor, engine)
+    find = _finder(built_in, _Chip.of(accelerator), engine)
     if is_file:
         from llmsizer.catalog.local_calibrations import calibration_with_file
 
@@ -49,25 +52,41 @@ def calibration_of(name: str, accelerator: Accelerator, engine: str) -> Calibrat
 
 def calibration_by(documents: Mapping[str, Any], accelerator: Accelerator, engine: str) -> Calibration:
     """The calibration of a device by other fits: ``documents`` replace the built-in files of their names."""
-    place = _Place(accelerator.id, accelerator.architecture, accelerator.vendor, engine, documents)
+    place = _Place(_Chip.of(accelerator), engine, documents)
     return Calibration("auto", accelerator.id, lru_cache(maxsize=None)(place.find))
 
 
 @lru_cache(maxsize=512)
-def _finder(name: str, device: str, architecture: str, vendor: str, engine: str) -> Callable[[str, str], Curve | None]:
+def _finder(name: str, chip: _Chip, engine: str) -> Callable[[str, str], Curve | None]:
     """Looks curves up, each once; a calibration of its own for every case then tells what that case used."""
-    return lru_cache(maxsize=None)(_ideal if name == "ideal" else _Place(device, architecture, vendor, engine).find)
+    return lru_cache(maxsize=None)(_ideal if name == "ideal" else _Place(chip, engine).find)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chip:
+    """What of a device decides which curves it has, and how they are carried over to it."""
+
+    id: str
+    architecture: str
+    vendor: str
+    units: float | None
+    peaks: tuple[tuple[str, float], ...]
+
+    @classmethod
+    def of(cls, accelerator: Accelerator) -> _Chip:
+        units = None if accelerator.units is None else float(plain(accelerator.units))
+        peaks = tuple((name, float(plain(peak))) for name, peak in accelerator.peak_dense.items())
+        return cls(accelerator.id, accelerator.architecture, accelerator.vendor, units, peaks)
 
 
 class _Place:
     """A device and engine that look for curves."""
 
-    def __init__(
-        self, device: str, architecture: str, vendor: str, engine: str, documents: Mapping[str, Any] | None = None
-    ) -> None:
-        self.device, self.architecture, self.vendor, self.engine = device, architecture, vendor, engine
-        self.documents = documents or {}
-        self.relative = package_data("calibrations/vendors.yaml")["architecture_resembles"].get(architecture, architecture)
+    def __init__(self, chip: _Chip, engine: str, documents: Mapping[str, Any] | None = None) -> None:
+        self.chip, self.device, self.architecture, self.vendor = chip, chip.id, chip.architecture, chip.vendor
+        self.engine, self.documents = engine, documents or {}
+        relatives = package_data("calibrations/vendors.yaml")["architecture_resembles"]
+        self.relative = relatives.get(chip.architecture, chip.architecture)
 
     def find(self, family: str, format_: str) -> Curve | None:
         """The nearest curve of a family in a format, or in a format whose kernels resemble it. A format may name
@@ -110,11 +129,26 @@ class _Place:
         tier = curve.get("tier") or ("interpolated" if own else "extrapolated")
         shown = curve.get("shapes_left_out") if own else curve.get("device_left_out") or curve.get("shapes_left_out")
         title = f"calibration of {family}: {_where(curve)}, {curve.get('format') or curve.get('fabric')}"
+        parameters = self._parameters(curve)
+        if parameters is not curve["parameters"]:
+            title += f", carried over to {self.chip.units:g} units"
         origin = "; ".join(str(source["title"]) for source in document.get("sources", ()))
         source = Source(f"{title} ({origin})" if origin else title, str(document.get("date", "")), tier)
         error = shown.get("median") if isinstance(shown, Mapping) else None
-        return Curve(family=family, format=format_, parameters=curve["parameters"], tier=tier, error=error,
+        return Curve(family=family, format=format_, parameters=parameters, tier=tier, error=error,
                      peak_of=curve.get("peak_of"), provenance=Provenance(source))  # fmt: skip
+
+    def _parameters(self, curve: Mapping[str, Any]) -> dict[str, float]:
+        """A curve's parameters; those of an architecture's products carried over to the units and peak of a device
+        that they were not measured on."""
+        found: dict[str, float] = curve["parameters"]
+        measured = curve.get("measured_on")
+        peak, units = dict(self.chip.peaks).get(curve.get("peak_of") or ""), self.chip.units
+        if measured is None or peak is None or units is None or self.device in curve["devices"]:
+            return found
+        waves = carried_waves(found["wave_elements"], units, measured["units"])
+        fraction = carried_fraction(found["compute_fraction"], peak, units, measured["peak"], measured["units"])
+        return found | {"wave_elements": float(waves), "compute_fraction": float(fraction)}
 
 
 def _is_of(curve: Mapping[str, Any], family: str, format_: str) -> bool:

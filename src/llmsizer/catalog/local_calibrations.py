@@ -29,6 +29,8 @@ FIGURES = (
     "front_end_sequence_seconds", "host_rank_seconds", "launch_seconds",
 )  # fmt: skip
 QUANTITIES = ("tpot", "ttft")
+# Parameters that a curve may leave out; their formula knows what they are then.
+OMITTED = {"least_rows"}
 
 Find = Callable[[str, str], Curve | None]
 
@@ -153,7 +155,7 @@ def _check_curve(document: Document, row: Mapping[str, Any], path: tuple[str | i
         near = nearest(str(family), FAMILIES)
         raise document.error("is not known", (*path, "family"), f"Did you mean: {', '.join(near) or ', '.join(FAMILIES)}?")
     known = set(ideal_parameters(family))
-    if not isinstance(parameters, Mapping) or set(parameters) != known:
+    if not isinstance(parameters, Mapping) or set(parameters) | OMITTED & known != known:
         raise document.error("expected these and no others", (*path, "parameters"), f"of {family}: {', '.join(sorted(known))}")
     fractions = {name: value for name, value in parameters.items() if str(name).endswith("_fraction")}
     _check_numbers(document, parameters, (*path, "parameters"), most=1e12)

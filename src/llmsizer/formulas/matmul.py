@@ -4,7 +4,8 @@ A product costs a fixed launch, plus the smooth maximum of its compute time and 
 All shape effects are additive padding, so the time rises with every size, and with fractions of at
 most one and padding of at least zero it never beats the ideal peak or bandwidth:
 
-* tiles: rows and columns are computed in whole tiles, on average half a tile more than asked;
+* tiles: rows and columns are computed in whole tiles, on average half a tile more than asked, and rows
+  in one tile at least;
 * waves: the last wave of tiles leaves units idle, worth a fixed number of output elements;
 * prologue: each tile fills its pipeline before the first multiplication, worth some depth of ``k``;
 * activations: they are read, quantised and written by more passes than one.
@@ -68,23 +69,25 @@ def matmul_seconds(
     prologue_depth: Count,
     activation_traffic: Fraction,
     overlap: Fraction,
+    least_rows: Count = 0.0,
 ) -> Seconds:
     """Seconds of one dense layer: m tokens, n outputs, k inputs.
 
     ``launch_seconds``: fixed time of the kernels of the layer. ``seconds_per_depth``: serial time per
     element of k, as one tile walks along k. ``compute_fraction`` and ``memory_fraction``: of peak and
     bandwidth that a very large product reaches. ``pad_rows``, ``pad_columns``: rows and columns
-    computed for nothing in partial tiles. ``wave_elements``: output elements lost to the last, partial
-    wave of tiles. ``prologue_depth``: depth of k lost to filling the pipeline. ``activation_traffic``:
-    times the activations pass through memory. ``overlap``: 0 when the smaller of compute and memory
-    time is hidden, 1 when they add.
+    computed for nothing in partial tiles; ``least_rows``: of the smallest tile. ``wave_elements``: output
+    elements lost to the last, partial wave of tiles. ``prologue_depth``: depth of k lost to filling the
+    pipeline. ``activation_traffic``: times the activations pass through memory. ``overlap``: 0 when the
+    smaller of compute and memory time is hidden, 1 when they add.
 
     >>> ideal = dict(launch_seconds=0.0, seconds_per_depth=0.0, compute_fraction=1.0, memory_fraction=1.0, pad_rows=0.0,
-    ...              pad_columns=0.0, wave_elements=0.0, prologue_depth=0.0, activation_traffic=1.0, overlap=0.0)
+    ...              pad_columns=0.0, wave_elements=0.0, prologue_depth=0.0, activation_traffic=1.0, overlap=0.0,
+    ...              least_rows=0.0)
     >>> matmul_seconds(1.0, 4096.0, 4096.0, 33554432.0, 0.0, 1e15, 1e12, **ideal)
     3.3554432e-05
     """
-    area = (m + pad_rows) * (n + pad_columns) + wave_elements
+    area = maximum(m + pad_rows, least_rows) * (n + pad_columns) + wave_elements
     compute = MULTIPLY_ADD * area * (k + prologue_depth) / (peak * compute_fraction)
     memory = (weight_bytes + activation_traffic * activation_bytes) / (memory_bandwidth * memory_fraction)
     apart = compute - memory

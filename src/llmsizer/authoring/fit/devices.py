@@ -1,9 +1,9 @@
-"""What a fit needs to know of a measured device: peaks, bandwidth and cache."""
+"""What a fit needs to know of a measured device: peaks, bandwidth, cache and units."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from llmsizer.catalog.catalog import Catalog
@@ -13,13 +13,15 @@ from llmsizer.core.quantities import parse_quantity
 
 @dataclass(frozen=True, slots=True)
 class MeasuredDevice:
-    """A device that kernel times were measured on."""
+    """A device that kernel times were measured on. ``least_rows``: of the smallest tile of its matrix units, by format."""
 
     id: str
     architecture: str
     memory_bandwidth: float
     peak_dense: Mapping[str, float]
     l2_cache: float
+    units: float = 1.0
+    least_rows: Mapping[str, float] = field(default_factory=dict)
 
     def peak(self, wanted: str) -> tuple[str, float]:
         """The peak a format computes at and its name; a chip without that format computes in bf16."""
@@ -41,10 +43,12 @@ def device_named(name: str, catalog: Catalog, extra: Mapping[str, Mapping[str, A
     if "bf16" not in peaks and "fp16" in peaks:
         peaks["bf16"] = peaks["fp16"]
     cache = float(found.l2_cache) if found.l2_cache is not None else 0.0
-    return MeasuredDevice(found.id, found.architecture, float(found.memory_bandwidth), peaks, cache)
+    bandwidth, units = float(found.memory_bandwidth), float(found.units or 1.0)
+    return MeasuredDevice(found.id, found.architecture, bandwidth, peaks, cache, units)
 
 
 def _described(name: str, facts: Mapping[str, Any]) -> MeasuredDevice:
     peaks = {key: parse_quantity(value, "FLOP/second") for key, value in facts["peak_dense"].items()}
     bandwidth = parse_quantity(facts["memory_bandwidth"], "byte/second")
-    return MeasuredDevice(name, facts["architecture"], bandwidth, peaks, parse_quantity(facts["l2_cache"], "byte"))
+    cache = parse_quantity(facts["l2_cache"], "byte")
+    return MeasuredDevice(name, facts["architecture"], bandwidth, peaks, cache, float(facts["units"]))

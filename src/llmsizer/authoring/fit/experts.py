@@ -64,7 +64,7 @@ def expert_rows(
     made = Rows(
         device=device.id, architecture=device.architecture, backend=backend, format=format_name,
         peak_of=device.peak(FORMATS[format_name].peak_of)[0], kernel="", seconds=np.asarray(seconds, dtype=float),
-        inputs=expert_inputs(*columns, format_name, device), shapes=shape_numbers(*columns[2:]),
+        inputs=expert_inputs(*columns, format_name, device), shapes=shape_numbers(*columns[2:]), units=device.units,
     )  # fmt: skip
     return made.where(sound_rows(made, device.l2_cache))
 

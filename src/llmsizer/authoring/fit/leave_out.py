@@ -84,7 +84,10 @@ def _curve(curve: Mapping[str, Any], device: str, family: Family | None) -> Mapp
     if family is None:
         return changed
     parts = [part for part in family.rows if _belongs(part, changed)]
-    return {**changed, "parameters": family.fitter.fit(parts, _fixed(curve, parts, family))} if parts else None
+    if not parts:
+        return None
+    fitted = family.fitter.fit(parts, _fixed(curve, parts, family))
+    return {**changed, "parameters": {**curve["parameters"], **fitted}}
 
 
 def _belongs(part: Rows, curve: Mapping[str, Any]) -> bool:
@@ -98,5 +101,6 @@ def _fixed(curve: Mapping[str, Any], parts: Sequence[Rows], family: Family) -> M
     """The parameters that the fit of the whole curve did not set either."""
     if curve.get("architecture") is None:
         return family.generic_fixed
-    few = sum(map(len, parts)) < FEWEST_ROWS
-    return {name: value for name, value in curve["parameters"].items() if name not in RESCALED} if few else {}
+    free = RESCALED if sum(map(len, parts)) < FEWEST_ROWS else curve["parameters"]
+    names = {one.name for one in family.fitter.parameters}
+    return {name: value for name, value in curve["parameters"].items() if name in names and name not in free}

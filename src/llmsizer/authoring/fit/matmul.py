@@ -53,6 +53,7 @@ def matmul_inputs(m: Any, n: Any, k: Any, format_name: str, device: MeasuredDevi
         "m": rows, "n": columns, "k": depth, "weight_bytes": weights, "activation_bytes": activations,
         "peak": np.full(len(rows), device.peak(kind.peak_of)[1]),
         "memory_bandwidth": np.full(len(rows), device.memory_bandwidth),
+        "least_rows": np.full(len(rows), device.least_rows.get(format_name, 0.0)),
     }  # fmt: skip
 
 
@@ -63,7 +64,7 @@ def matmul_rows(m: Any, n: Any, k: Any, seconds: Any, format_name: str, device: 
     made = Rows(
         device=device.id, architecture=device.architecture, backend=backend, format=format_name,
         peak_of=device.peak(FORMATS[format_name].peak_of)[0], kernel="", inputs=matmul_inputs(m, n, k, format_name, device),
-        seconds=np.asarray(seconds, dtype=float), shapes=shape_numbers(n, k),
+        seconds=np.asarray(seconds, dtype=float), shapes=shape_numbers(n, k), units=device.units,
     )  # fmt: skip
     return made.where(sound_rows(made, device.l2_cache))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,14 @@ def measured_devices(
     """The devices of the file and some others by name, from the hardware catalog or the file itself."""
     known = catalog or load_catalog()
     wanted = {group["device"] for group in document["groups"]} | set(names)
-    return {name: device_named(name, known, document["devices"]) for name in sorted(wanted)}
+    found = {name: device_named(name, known, document["devices"]) for name in sorted(wanted)}
+    return {name: replace(device, least_rows=_least_rows(document, device.architecture)) for name, device in found.items()}
+
+
+def _least_rows(document: Mapping[str, Any], architecture: str) -> dict[str, float]:
+    """Rows of the smallest tile of an architecture's matrix units by format, as far as the file states them."""
+    stated = (row for row in document.get("least_rows", ()) if row["architecture"] == architecture)
+    return {name: float(row["rows"]) for row in stated for name in row["formats"]}
 
 
 def measured_rows(document: Mapping[str, Any], kind: str, use: str, devices: Mapping[str, MeasuredDevice]) -> list[Rows]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from llmsizer.authoring.fit import experts, matmul
@@ -23,12 +24,16 @@ the format computes at).
 Errors are |predicted / measured - 1|: of the fit, on a fifth of the shapes left out, and on a device
 left out. host_seconds_left_out: time per call that the measuring loop of an engine spent on the host,
 taken off before the fit, as engines replay captured graphs.
+measured_on: units and peak of the devices of an architecture's curve. On others of the architecture
+wave_elements goes with the units, and the part of the time that compute_fraction adds to the peak's with
+the units alone (llmsizer.formulas.carrying).
 """
 
 MATMUL_HEADING = f"""Times of dense matrix products: parameters of llmsizer.formulas.matmul.matmul_seconds.
 {_COMMON}
 weight_bytes: as stored, scales included. activation_bytes: the input in the format of the product, the
-output in 16 bit. fp16 runs as bf16. The times include quantising the activations.
+output in 16 bit. fp16 runs as bf16. The times include quantising the activations. least_rows is not fitted:
+the smallest tile of the architecture's matrix units (measurements/kernels_matmul.yaml).
 Left out: vLLM's fp8_block tables (host time of 60 to 900 microseconds a call), operands resident in L2.
 Curves of few rows (rows below 150) only rescale the generic curve of their format.
 """
@@ -81,4 +86,10 @@ def matmul_curves(rows: Sequence[Rows]) -> list[Curve]:
     """The curves of dense products; small public sets count only where no table covers their architecture."""
     tables = {(part.architecture, part.format) for part in rows if part.kernel}
     useful = [part for part in rows if part.kernel or (part.architecture, part.format) not in tables]
-    return curves(Fitter(matmul.EQUATION, matmul.PARAMETERS), useful)
+    return [with_least_rows(curve) for curve in curves(Fitter(matmul.EQUATION, matmul.PARAMETERS), useful)]
+
+
+def with_least_rows(curve: Curve) -> Curve:
+    """The curve with the smallest tile of its architecture, which was an input of its rows, among its parameters."""
+    rows = float(curve.parts[0].inputs["least_rows"][0]) if curve.architecture else 0.0
+    return replace(curve, parameters={**curve.parameters, "least_rows": rows})

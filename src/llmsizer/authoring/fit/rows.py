@@ -16,7 +16,8 @@ class Rows:
     """Measured times of one kind of kernel: one device, engine and format.
 
     ``inputs`` are the formula's arguments by name, ``shapes`` a number per row that equal shapes
-    share (folds of cross-validation keep a shape together), ``pooled`` False when the rows carry a
+    share (folds of cross-validation keep a shape together), ``units`` the compute units (SMs) of the
+    device where the fit states them, ``pooled`` False when the rows carry a
     defect (host time) that other engines' rows must not inherit.
     """
 
@@ -31,6 +32,7 @@ class Rows:
     shapes: Any
     pooled: bool = True
     host_seconds: float = 0.0
+    units: float = 0.0
 
     def __len__(self) -> int:
         return len(self.seconds)

@@ -7,6 +7,7 @@ from typing import Any
 
 from llmsizer.authoring.fit.least_squares import ErrorSummary
 from llmsizer.authoring.fit.pooling import Curve
+from llmsizer.authoring.fit.rows import Rows
 
 
 def calibration_yaml(
@@ -42,6 +43,8 @@ def _curve_lines(curve: Curve, axes: Sequence[str]) -> list[str]:
         f"    range: {_flow({axis: _range(curve, axis) for axis in axes})}",
         f"    error: {_errors(curve.error)}",
     ]
+    if curve.architecture and not curve.device:
+        lines.append(f"    measured_on: {_flow(_measured_on(parts))}")
     if curve.shapes_left_out:
         lines.append(f"    shapes_left_out: {_errors(curve.shapes_left_out)}")
     if curve.device_left_out:
@@ -49,6 +52,13 @@ def _curve_lines(curve: Curve, axes: Sequence[str]) -> list[str]:
     if host:
         lines.append(f"    host_seconds_left_out: {_flow({name: _number(value) for name, value in sorted(host.items())})}")
     return lines
+
+
+def _measured_on(parts: Sequence[Rows]) -> dict[str, str]:
+    """The mean units and peak of the devices of some rows."""
+    devices = {part.device: (part.units, float(part.inputs["peak"][0])) for part in parts}
+    units, peaks = zip(*devices.values(), strict=True)
+    return {"units": _number(sum(units) / len(units)), "peak": _number(sum(peaks) / len(peaks))}
 
 
 def _word(name: str | None) -> str:
