@@ -17,21 +17,16 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from llmsizer.authoring.fit.engines import LIMITS, FitRow, comparisons, fit_engine, prepared
+from llmsizer.authoring.fit.engines import FEWEST_ROWS, FitRow, by_regime, comparisons, prepared, refitted
 from llmsizer.authoring.fit.leave_out import documents_without, kernel_families
 from llmsizer.authoring.fit.spread import QUANTITIES
 from llmsizer.catalog.calibrations import calibration_by
 from llmsizer.catalog.catalog import load_catalog
-from llmsizer.core.explain import plain
 from llmsizer.core.files import write_whole
 from llmsizer.validation.left_out import FILE, curves_checksum
 from llmsizer.validation.measurements import measured_rows, measurement_file
 from llmsizer.validation.statistics import ErrorRow
 
-# Fewer rows than this of other devices or models set no figures: the published ones stay.
-FEWEST_ROWS = 20
-# Rows that a fit takes of a group, evenly over models and devices, and steps from the published figures on.
-MOST_ROWS, MOST_STEPS = 72, 8
 WORST = 3
 HEADING = """# Errors of the estimates of measured rows in %, with their device or their model left out of every fit.
 #
@@ -43,19 +38,6 @@ HEADING = """# Errors of the estimates of measured rows in %, with their device 
 # curves: checksum of the calibrations and engine figures that the fits started from
 """
 SOURCE = "source: rows of measurements/speed.yaml, kernel tables of aiconfigurator-core (NVIDIA, Apache-2.0)"
-
-
-def figures_of(row: FitRow) -> dict[str, float]:
-    """The engine figures that a row is estimated with."""
-    return {name: float(plain(getattr(row.case.engine, name))) for name in LIMITS}
-
-
-def by_regime(rows: Iterable[FitRow]) -> list[list[FitRow]]:
-    """The rows that share an engine's figures, and hence a fit."""
-    found: dict[tuple[Any, ...], list[FitRow]] = defaultdict(list)
-    for row in rows:
-        found[row.case.engine.id, *figures_of(row).values()].append(row)
-    return list(found.values())
 
 
 def left_out(rows: Sequence[FitRow], key: str, name: str) -> Iterator[ErrorRow]:
@@ -71,16 +53,7 @@ def _refitted(regime: Sequence[FitRow], key: str, name: str) -> Mapping[str, flo
     others = [row for row in regime if row.row["role"] == "fit" and row.row[key] != name]
     if len(others) < FEWEST_ROWS:
         return {}
-    loaded = any(row.row["kind"] == "latency_under_load" for row in others)
-    names = [figure for figure in LIMITS if loaded or not figure.startswith("front")]
-    return fit_engine(sampled(others), tuple(QUANTITIES), names, figures_of(others[0]), MOST_STEPS)
-
-
-def sampled(rows: Sequence[FitRow], most: int = MOST_ROWS) -> list[FitRow]:
-    """At most so many rows, evenly over models and devices."""
-    ordered = sorted(rows, key=lambda row: (row.row["model"], row.row["hardware"], row.row["id"]))
-    count = min(most, len(ordered))
-    return [ordered[number * len(ordered) // count] for number in range(count)]
+    return refitted(others, tuple(QUANTITIES))
 
 
 def recalibrated(rows: Sequence[FitRow], documents: Mapping[str, Any]) -> list[FitRow]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,6 +42,10 @@ STARTS = {
     "front_end": 0.05, "front_end_sequence_seconds": 5e-4,
 }  # fmt: skip
 ROBUST_SCALE = 0.1
+# Fewer rows than this of other devices or models set no figures: the published ones stay.
+FEWEST_ROWS = 20
+# Rows that a refit takes, evenly over models and devices, and its steps from the published figures on.
+MOST_ROWS, MOST_STEPS = 72, 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,3 +105,31 @@ def fit_engine(
     found = optimize.least_squares(residual, start, bounds=(limits[0], limits[1]), loss="soft_l1", f_scale=ROBUST_SCALE,
                                    max_nfev=most_evaluations, diff_step=0.05)  # fmt: skip
     return dict(zip(names, np.exp(found.x).tolist(), strict=True))
+
+
+def figures_of(row: FitRow) -> dict[str, float]:
+    """The engine figures that a row is estimated with."""
+    return {name: float(plain(getattr(row.case.engine, name))) for name in LIMITS}
+
+
+def by_regime(rows: Iterable[FitRow]) -> list[list[FitRow]]:
+    """The rows that share an engine's figures, and hence a fit."""
+    found: dict[tuple[Any, ...], list[FitRow]] = defaultdict(list)
+    for row in rows:
+        found[row.case.engine.id, *figures_of(row).values()].append(row)
+    return list(found.values())
+
+
+def refitted(rows: Sequence[FitRow], quantities: Sequence[str]) -> dict[str, float]:
+    """The figures of some rows of one regime, from the published ones on; those of the front end stay where no row
+    was measured under load."""
+    loaded = any(row.row["kind"] == "latency_under_load" for row in rows)
+    names = [figure for figure in LIMITS if loaded or not figure.startswith("front")]
+    return fit_engine(sampled(rows), quantities, names, figures_of(rows[0]), MOST_STEPS)
+
+
+def sampled(rows: Sequence[FitRow], most: int = MOST_ROWS) -> list[FitRow]:
+    """At most so many rows, evenly over models and devices."""
+    ordered = sorted(rows, key=lambda row: (row.row["model"], row.row["hardware"], row.row["id"]))
+    count = min(most, len(ordered))
+    return [ordered[number * len(ordered) // count] for number in range(count)]
