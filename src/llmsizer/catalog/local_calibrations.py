@@ -26,7 +26,7 @@ KIND = "llmsizer calibration"
 # Figures of an engine that a machine's own measurements may set, in seconds.
 FIGURES = (
     "layer_seconds", "routed_layer_seconds", "host_step_seconds", "host_sequence_seconds", "front_end",
-    "front_end_sequence_seconds", "host_rank_seconds", "launch_seconds",
+    "front_end_sequence_seconds", "front_end_token_seconds", "host_rank_seconds", "launch_seconds",
 )  # fmt: skip
 QUANTITIES = ("tpot", "ttft")
 # Parameters that a curve may leave out; their formula knows what they are then.

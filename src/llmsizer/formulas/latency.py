@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llmsizer.core.explain import formula
 from llmsizer.core.numerics import minimum
-from llmsizer.core.quantities import Count, PerSecond, Seconds, Tokens
+from llmsizer.core.quantities import Count, PerSecond, Seconds, SecondsPerToken, Tokens
 from llmsizer.core.units import ONE_TOKEN
 
 
@@ -158,7 +158,17 @@ def finite_run_seconds(steady: Seconds, burst: Seconds, concurrency: Count, prom
     return steady + (burst - steady) * concurrency / prompts
 
 
-@formula(reference="measured: tokeniser, HTTP and first stream, and the front end's work for sequences being streamed")
+@formula(reference="measured: HTTP and first stream, and the tokeniser's time, which goes with the length of a prompt")
+def prompt_front_end_seconds(fixed: Seconds, per_token: SecondsPerToken, prompt: Tokens) -> Seconds:
+    """Front-end time of a prompt alone, before the engine has it and after its first token.
+
+    >>> round(prompt_front_end_seconds(0.025, 8e-6, 8192.0), 3)
+    0.091
+    """
+    return fixed + per_token * prompt
+
+
+@formula(reference="measured: the front end's work for sequences being streamed")
 def front_end_seconds(fixed: Seconds, per_sequence: Seconds, others: Count) -> Seconds:
     """Part of the time to first token that is spent outside the engine.
 

@@ -15,7 +15,7 @@ from llmsizer.schema.number_format import NATIVE, QUANTIZED_ROLES, NumberFormat
 STEP = 0.1
 HOST_TIMES = (
     "host_step_seconds", "host_sequence_seconds", "host_rank_seconds", "layer_seconds", "routed_layer_seconds", "front_end",
-    "front_end_sequence_seconds", "launch_seconds",
+    "front_end_sequence_seconds", "front_end_token_seconds", "launch_seconds",
 )  # fmt: skip
 STORED = ("bits", "group_bits", "block_bits", "packed_bytes")
 

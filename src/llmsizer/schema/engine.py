@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from llmsizer.core.explain import Provenance
-from llmsizer.core.quantities import Bytes, Count, Fraction, Seconds, Unit
+from llmsizer.core.quantities import Bytes, Count, Fraction, Seconds, SecondsPerToken, Unit
 
 BytesPerLogit = Annotated[float, Unit("byte/element")]
 
@@ -95,6 +95,7 @@ class EngineProfile:
     host_sequence_seconds: Seconds = 0.0
     host_rank_seconds: Seconds = 0.0
     front_end_sequence_seconds: Seconds = 0.0
+    front_end_token_seconds: SecondsPerToken = 0.0
     layer_seconds: Seconds = 0.0
     routed_layer_seconds: Seconds = 0.0
     captures_graphs: bool = True

@@ -10,7 +10,6 @@ from typing import Any
 from llmsizer.catalog.catalog import Catalog, load_catalog
 from llmsizer.core.errors import UnsupportedCombination
 from llmsizer.core.explain import plain
-from llmsizer.formulas.latency import front_end_seconds
 from llmsizer.question.lengths import lengths_of
 from llmsizer.question.resolve import resolve
 from llmsizer.question.words import Words, checked_integer
@@ -21,6 +20,7 @@ from llmsizer.simulation.replicas import LEAST_LOADED
 from llmsizer.simulation.result import SimulationResult
 from llmsizer.simulation.run import simulate
 from llmsizer.simulation.spec import IN_FLIGHT, EngineSpec
+from llmsizer.sizing import front_end
 from llmsizer.sizing.batches import BATCHWISE
 from llmsizer.sizing.lengths import longest_request
 from llmsizer.sizing.memory import MemoryEstimate, memory_estimate
@@ -101,8 +101,7 @@ def front_end_of(case: Case, memory: MemoryEstimate, replicas: int = 1) -> float
             concurrency=None if users is None else -(-users // replicas),
         )
     moment = steady_state(case, memory, StepClock(case)).moment
-    engine = case.engine
-    outside = front_end_seconds(engine.front_end, engine.front_end_sequence_seconds, moment.others)
+    outside = front_end.beside(case, moment.others)
     return float(plain(outside)) + float(plain(moment.fill_seconds))
 
 

@@ -48,6 +48,7 @@ from llmsizer.formulas.serving import (
     prompts_of_tokens,
     sequences_at_rate,
 )
+from llmsizer.sizing import front_end
 from llmsizer.sizing.fixed_point import anywhere, every, fixed_point, pick
 from llmsizer.sizing.lengths import deviation_of_longest, padded_lengths, padding
 from llmsizer.sizing.moment import Moment, Steady, merged
@@ -134,7 +135,7 @@ class Batches:
         batch = batch_of_users(concurrency, cap)
         found, alone = self.service(batch), plain(concurrency) <= plain(cap)
         window = where(plain(concurrency) < plain(cap), self.window, 0.0)
-        stay = delayed_seconds(delayed_seconds(found.whole, window), self.case.engine.front_end)
+        stay = delayed_seconds(delayed_seconds(found.whole, window), front_end.alone(self.case))
         rate = batch_rate(batch, where(alone, stay, found.whole))
         wait = delayed_seconds(turn_seconds(concurrency, rate, stay), window)
         turns = where(alone, 0.0, self.spread(found))
@@ -204,7 +205,7 @@ class Batches:
     def _steady(self, found: Service, running: Count, waiting: Any, rate: PerSecond, wait: Seconds, spread: Seconds,
                 size: Any = None) -> Steady:  # fmt: skip
         serving = self.serving
-        ttft = first_token_seconds(self.case.engine.front_end, 0.0, wait, 1.0, 0.0, found.first)
+        ttft = first_token_seconds(front_end.alone(self.case), 0.0, wait, 1.0, 0.0, found.first)
         step = padded_step_seconds(found.pure_seconds, padding(self.case.workload, found.batch if self._padded else 1.0))
         moment = Moment(
             plain(size if size is not None else found.batch) - 1.0, found.batch, found.pure, found.pure_seconds, found.prompts,

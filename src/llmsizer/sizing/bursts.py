@@ -18,6 +18,7 @@ from llmsizer.formulas.prompts import (
     whole_prompts,
 )
 from llmsizer.formulas.serving import chunk_context, chunk_tokens, prefill_passes, prompt_context, prompts_of_tokens
+from llmsizer.sizing import front_end
 from llmsizer.sizing.steps import Step
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def burst_seconds(serving: Serving, running: Count) -> Seconds:
     base = serving.clock.seconds(decoding) if serving.in_flight else 0.0
     fullest, fill = serving.clock.timed(prompts)
     more = prompt_seconds_each(fullest, base, prompts_of_width(prompts, serving, width))
-    front = serving.case.engine.front_end
+    front = front_end.alone(serving.case)
     if plain(serving.case.parallel.pipeline_parallel_size) > 1:
         front = delayed_seconds(front, fill)
     return burst_first_token_seconds(front, base, burst_fill(steps, running), more)

@@ -20,7 +20,6 @@ from llmsizer.formulas.latency import (
     delayed_seconds,
     end_to_end_seconds,
     finite_run_seconds,
-    front_end_seconds,
     in_flight_of_users,
     others_at_rate,
     rate_of_others,
@@ -75,6 +74,7 @@ from llmsizer.formulas.serving import (
     uncached_tokens,
 )
 from llmsizer.schema.deployment import Case
+from llmsizer.sizing import front_end
 from llmsizer.sizing.bursts import burst_seconds
 from llmsizer.sizing.fixed_point import alike, anywhere, every, fixed_point, pick
 from llmsizer.sizing.lengths import decoding_context, inverse_steps, longer_prompts
@@ -185,8 +185,7 @@ class Serving:
 
     def front_end(self, others: Count) -> Seconds:
         """The part of the time to first token outside the engine."""
-        engine = self.case.engine
-        return front_end_seconds(engine.front_end, engine.front_end_sequence_seconds, others)
+        return front_end.beside(self.case, others)
 
     def budget(self, decoding: Count) -> Tokens:
         """Prompt tokens that one step takes beside so many decoding sequences."""
@@ -283,7 +282,7 @@ class Serving:
         return self._open_state(moment, rate, limit, holds)
 
     def _highest_rate(self, full: Moment, limit: Any) -> PerSecond:
-        inside = engine_seconds(full.ttft_seconds, self.case.engine.front_end)
+        inside = engine_seconds(full.ttft_seconds, front_end.alone(self.case))
         return running_rate(limit, inside, full.decode_seconds)
 
     def at(self, others: Any) -> Steady:
@@ -293,7 +292,7 @@ class Serving:
 
     def _open_state(self, moment: Moment, rate: Any, limit: Any, holds: Any) -> Steady:
         """``holds``: whether the engine keeps up with the rate; where not, the moment is that of a full batch."""
-        inside = engine_seconds(moment.ttft_seconds, self.case.engine.front_end)
+        inside = engine_seconds(moment.ttft_seconds, front_end.alone(self.case))
         running = sequences_at_rate(rate, inside, moment.decode_seconds)
         if every(holds):
             return self._steady(moment, running, 0.0, rate, 0.0)

@@ -11,6 +11,7 @@ from llmsizer.core.explain import plain
 from llmsizer.question.ask import ask
 from llmsizer.question.words import Words
 from llmsizer.schema.deployment import Case
+from llmsizer.sizing import front_end
 from llmsizer.validation.measurements import measured_rows
 from llmsizer.validation.speed_rows import Answer, answer_of, judged
 from llmsizer.validation.statistics import ErrorRow
@@ -46,7 +47,7 @@ def questions(row: Mapping[str, Any], calibration: str = "auto") -> Iterator[Wor
 def local_row_errors(row: Mapping[str, Any], case: Case, answer: Answer) -> Iterator[ErrorRow]:
     """The comparison that one of a row's questions allows."""
     measured = row["measured"]
-    engine_ttft = answer.ttft - float(plain(case.engine.front_end))
+    engine_ttft = answer.ttft - float(plain(front_end.alone(case)))
     if int(case.workload.output_tokens) == 1:
         yield _error(row, "llama.cpp prompt", int(row["prompt_tokens"]) / engine_ttft, measured["pp_tok_s"])
     else:

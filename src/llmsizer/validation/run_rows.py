@@ -12,6 +12,7 @@ from llmsizer.core.errors import LlmsizerError
 from llmsizer.core.explain import plain
 from llmsizer.question.ask import ask
 from llmsizer.question.words import Words
+from llmsizer.sizing import front_end
 from llmsizer.sizing.estimate import Estimate
 from llmsizer.sizing.memory import MemoryEstimate
 from llmsizer.validation.measurements import measurement_file
@@ -111,7 +112,7 @@ class TimedRow:
         assert self.estimate.latency is not None
         if self.latency == "tpot":
             return float(plain(self.estimate.latency.tpot_seconds))
-        return float(plain(self.estimate.latency.ttft_seconds)) - float(plain(self.estimate.case.engine.front_end))
+        return float(plain(self.estimate.latency.ttft_seconds)) - float(plain(front_end.alone(self.estimate.case)))
 
     @property
     def inside(self) -> bool | None:

@@ -18,6 +18,7 @@ from llmsizer.core.explain import plain
 from llmsizer.question.ask import ask
 from llmsizer.question.words import Words
 from llmsizer.schema.deployment import Case
+from llmsizer.sizing import front_end
 from llmsizer.sizing.estimate import Estimate
 from llmsizer.validation.measurements import measured_rows
 from llmsizer.validation.statistics import ErrorRow
@@ -167,7 +168,7 @@ def answer_of(estimate: Estimate) -> Answer:
 def row_errors(row: Mapping[str, Any], case: Case, answer: Answer) -> Iterator[ErrorRow]:
     """The comparisons a row allows."""
     kind, measured, ttft, tpot = row["kind"], row["measured"], answer.ttft, answer.tpot
-    engine_ttft = ttft - float(plain(case.engine.front_end))
+    engine_ttft = ttft - float(plain(front_end.alone(case)))
     output = float(plain(case.workload.output_tokens))
     if kind == "decode_latency":
         yield _error(row, "latency of a batch of 1 to 8", *_token_time(row, engine_ttft, tpot, output))

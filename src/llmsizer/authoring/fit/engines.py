@@ -35,11 +35,12 @@ LIMITS = {
     "host_rank_seconds": (1e-7, 3e-3),
     "front_end": (1e-3, 1.0),
     "front_end_sequence_seconds": (1e-6, 2e-2),
+    "front_end_token_seconds": (1e-8, 1e-4),
 }
 STARTS = {
     "layer_seconds": 5e-6, "routed_layer_seconds": 2e-5, "host_step_seconds": 1e-3, "host_sequence_seconds": 5e-6,
     "host_rank_seconds": 1e-4,
-    "front_end": 0.05, "front_end_sequence_seconds": 5e-4,
+    "front_end": 0.05, "front_end_sequence_seconds": 5e-4, "front_end_token_seconds": 5e-6,
 }  # fmt: skip
 ROBUST_SCALE = 0.1
 # Fewer rows than this of other devices or models set no figures: the published ones stay.
