@@ -11,16 +11,8 @@ import pytest
 import yaml
 
 from llmsizer.authoring.fit import matmul
-from llmsizer.authoring.fit.cross_validation import (
-    by_regime,
-    figures_of,
-    left_out,
-    recalibrated,
-    results,
-    sampled,
-    text_of,
-)
-from llmsizer.authoring.fit.engines import FitRow, prepared
+from llmsizer.authoring.fit.cross_validation import left_out, recalibrated, results, text_of
+from llmsizer.authoring.fit.engines import FitRow, by_regime, figures_of, prepared, sampled
 from llmsizer.authoring.fit.leave_out import Family, documents_without
 from llmsizer.authoring.fit.measured import measured_devices, measured_rows, read_measured
 from llmsizer.authoring.fit.pooling import Fitter
@@ -82,7 +74,7 @@ def test_figures_are_fitted_to_the_others(rows: list[FitRow], monkeypatch: pytes
         fitted_to.extend(others)
         return {"host_step_seconds": 5e-3}
 
-    monkeypatch.setattr("llmsizer.authoring.fit.cross_validation.fit_engine", fit)
+    monkeypatch.setattr("llmsizer.authoring.fit.engines.fit_engine", fit)
     monkeypatch.setattr("llmsizer.authoring.fit.cross_validation.FEWEST_ROWS", 1)
     regime = max(by_regime(rows), key=len)
     name = next(row.row["model"] for row in regime if row.row["role"] == "fit")

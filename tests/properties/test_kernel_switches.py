@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -111,3 +112,12 @@ def test_the_answer_says_what_was_asked() -> None:
     told = answer["question"]
     assert answer["evidence"]["tier"] == "extrapolated"
     assert (told["flash_attention"], told["flash_decoding"], told["fused_kernels"]) == (True, False, False)
+
+
+def test_prompts_wait_for_their_launches_where_no_graph_holds_them() -> None:
+    few = Step(prefill_tokens=16.0, prefill_sequences=1.0)
+    own, captured = (clock(engine=engine, model="qwen2.5-0.5b") for engine in ("sglang", "vllm"))
+    launched = seconds(own, few)
+    assert launched > 2 * seconds(captured, few)
+    assert seconds(own, replace(few, prefill_tokens=17.0)) == pytest.approx(launched, rel=1e-3)
+    assert seconds(own, decode(1, 100.0)) < launched

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import llmsizer
 from llmsizer.schema.deployment import Case
+from llmsizer.sizing import front_end
 from llmsizer.sizing.step_time import StepClock
 from llmsizer.sizing.steps import Step, load_of
 
@@ -159,13 +160,13 @@ def test_littles_law(setup: tuple[str, str, int], load: dict[str, Any], shape: d
     estimate = asked(setup, **load, **shape)
     if estimate is None or estimate.speed is None:
         return
-    speed, front_end = estimate.speed, float(estimate.case.engine.front_end)
+    speed, outside = estimate.speed, float(front_end.alone(estimate.case))
     rate = float(speed.throughput.requests_per_second)
     if "request_rate" not in load:
         assert rate * float(speed.latency.e2e_seconds) == pytest.approx(load["concurrency"], rel=1e-6)
         assert float(speed.running) + float(speed.waiting) == pytest.approx(load["concurrency"])
     else:
-        assert rate * (float(speed.latency.e2e_seconds) - front_end) == pytest.approx(float(speed.running), rel=1e-6)
+        assert rate * (float(speed.latency.e2e_seconds) - outside) == pytest.approx(float(speed.running), rel=1e-6)
         assert rate <= load["request_rate"] * (1 + ROUNDING)
         assert (speed.waiting > 0) == (rate < load["request_rate"] * (1 - ROUNDING))
 

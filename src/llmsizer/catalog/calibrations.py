@@ -32,6 +32,8 @@ FAMILIES = {
 SHARED = ("vendors", "processors")
 NAMES = ("auto", "ideal")
 ANY_FORMAT = "any"
+# Parameters that a curve may leave out, and what they are then.
+OMITTED: Mapping[str, Mapping[str, float]] = {"matmul": {"least_rows": 0.0}}
 
 
 def calibration_of(name: str, accelerator: Accelerator, engine: str) -> Calibration:
@@ -129,8 +131,8 @@ class _Place:
         tier = curve.get("tier") or ("interpolated" if own else "extrapolated")
         shown = curve.get("shapes_left_out") if own else curve.get("device_left_out") or curve.get("shapes_left_out")
         title = f"calibration of {family}: {_where(curve)}, {curve.get('format') or curve.get('fabric')}"
-        parameters = self._parameters(curve)
-        if parameters is not curve["parameters"]:
+        parameters, carried = self._parameters(family, curve)
+        if carried:
             title += f", carried over to {self.chip.units:g} units"
         origin = "; ".join(str(source["title"]) for source in document.get("sources", ()))
         source = Source(f"{title} ({origin})" if origin else title, str(document.get("date", "")), tier)
@@ -138,17 +140,22 @@ class _Place:
         return Curve(family=family, format=format_, parameters=parameters, tier=tier, error=error,
                      peak_of=curve.get("peak_of"), provenance=Provenance(source))  # fmt: skip
 
-    def _parameters(self, curve: Mapping[str, Any]) -> dict[str, float]:
+    def _parameters(self, family: str, curve: Mapping[str, Any]) -> tuple[dict[str, float], bool]:
         """A curve's parameters; those of an architecture's products carried over to the units and peak of a device
-        that they were not measured on."""
-        found: dict[str, float] = curve["parameters"]
+        that they were not measured on, and whether they were."""
+        found = complete(family, curve["parameters"])
         measured = curve.get("measured_on")
         peak, units = dict(self.chip.peaks).get(curve.get("peak_of") or ""), self.chip.units
         if measured is None or peak is None or units is None or self.device in curve["devices"]:
-            return found
+            return found, False
         waves = carried_waves(found["wave_elements"], units, measured["units"])
         fraction = carried_fraction(found["compute_fraction"], peak, units, measured["peak"], measured["units"])
-        return found | {"wave_elements": float(waves), "compute_fraction": float(fraction)}
+        return found | {"wave_elements": float(waves), "compute_fraction": float(fraction)}, True
+
+
+def complete(family: str, parameters: Mapping[str, float]) -> dict[str, float]:
+    """A curve's parameters with those that it leaves out."""
+    return {**OMITTED.get(family, {}), **parameters}
 
 
 def _is_of(curve: Mapping[str, Any], family: str, format_: str) -> bool:

@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from llmsizer.catalog.calibrations import FAMILIES, SHARED, ideal_parameters
+from llmsizer.catalog.calibrations import FAMILIES, SHARED, complete, ideal_parameters
 from llmsizer.catalog.package_data import package_data
 from llmsizer.core.errors import CatalogError, nearest
 from llmsizer.core.explain import Provenance, Source
@@ -29,8 +29,6 @@ FIGURES = (
     "front_end_sequence_seconds", "front_end_token_seconds", "host_rank_seconds", "launch_seconds",
 )  # fmt: skip
 QUANTITIES = ("tpot", "ttft")
-# Parameters that a curve may leave out; their formula knows what they are then.
-OMITTED = {"least_rows"}
 
 Find = Callable[[str, str], Curve | None]
 
@@ -109,8 +107,9 @@ def _curve(local: LocalCalibration, device: str, engine: str, family: str, forma
         for row in sorted(mine, key=lambda row: row.get("engine") is None):
             if row["format"] == name:
                 error = (row.get("error") or {}).get("median")
-                return Curve(family=family, format=format_, parameters=row["parameters"], tier="interpolated", error=error,
-                             peak_of=row.get("peak_of"), provenance=Provenance(local.source))  # fmt: skip
+                return Curve(family=family, format=format_, parameters=complete(family, row["parameters"]),
+                             tier="interpolated", error=error, peak_of=row.get("peak_of"),
+                             provenance=Provenance(local.source))  # fmt: skip
     return None
 
 
@@ -155,7 +154,7 @@ def _check_curve(document: Document, row: Mapping[str, Any], path: tuple[str | i
         near = nearest(str(family), FAMILIES)
         raise document.error("is not known", (*path, "family"), f"Did you mean: {', '.join(near) or ', '.join(FAMILIES)}?")
     known = set(ideal_parameters(family))
-    if not isinstance(parameters, Mapping) or set(parameters) | OMITTED & known != known:
+    if not isinstance(parameters, Mapping) or set(complete(family, parameters)) != known:
         raise document.error("expected these and no others", (*path, "parameters"), f"of {family}: {', '.join(sorted(known))}")
     fractions = {name: value for name, value in parameters.items() if str(name).endswith("_fraction")}
     _check_numbers(document, parameters, (*path, "parameters"), most=1e12)

@@ -191,6 +191,16 @@ def further_kernels(norm_kernels: Count, activation_kernels: Count) -> Count:
     return 2 * (norm_kernels - 1) + (activation_kernels - 1)
 
 
+@formula(reference="counting: a kernel that has nothing to do in a step is not launched")
+def launches_of(launches: Count, layers: Count, amount: Count) -> Count:
+    """Launches of a kernel in all its layers, of which each takes ``launches``, for so many rows or sequences.
+
+    >>> launches_of(3, 32, 8.0), launches_of(3, 32, 0.0)
+    (96.0, 0.0)
+    """
+    return launches * layers * minimum(amount, 1.0)
+
+
 @formula(reference="without captured graphs each kernel waits for its launch from the host")
 def eager_seconds(device: Seconds, kernels: Count, launch: Seconds) -> Seconds:
     """Time of a step whose kernels are launched one by one.
@@ -199,6 +209,16 @@ def eager_seconds(device: Seconds, kernels: Count, launch: Seconds) -> Seconds:
     0.015
     """
     return maximum(device, kernels * launch)
+
+
+@formula(reference="graphs are captured for few tokens: kernels of prompts wait for their launches")
+def eager_prompt_seconds(device: Seconds, kernels: Count, launch: Seconds, prompt_tokens: Tokens) -> Seconds:
+    """Time of a step whose kernels are launched one by one when it has prompt tokens.
+
+    >>> eager_prompt_seconds(0.01, 3000, 5e-6, 1024.0), eager_prompt_seconds(0.01, 3000, 5e-6, 0.0)
+    (0.015, 0.01)
+    """
+    return maximum(device, kernels * launch * minimum(prompt_tokens / ONE_TOKEN, 1.0))
 
 
 @formula(reference="micro-batches follow one another through the stages, a sequence waits for all (GPipe, Huang et al. 2019)")

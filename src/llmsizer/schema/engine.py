@@ -37,6 +37,9 @@ class EngineProfile:
     ``cache_optional``: whether it can run without a cache; ``expert_kernels`` by format the curve of
     the kernels that run its routed experts, where those are not its own of that format, and
     ``expert_kernels_setting`` what starts it with them; ``product_kernels`` the same of its dense products;
+    ``captures_graphs`` and ``captures_prompts``: whether the kernels of decoding steps, and of steps with prompt tokens,
+    are launched together; those that are not wait for the host, ``launch_seconds`` each (``kernels_per_layer``: None
+    for those that the layers need).
     ``prefill_context_kinds`` and ``decode_context_kinds``: attention kinds whose prompts, or cache, it divides over
     context-parallel ranks ("… with experts": in models that have some).
     """
@@ -99,7 +102,8 @@ class EngineProfile:
     layer_seconds: Seconds = 0.0
     routed_layer_seconds: Seconds = 0.0
     captures_graphs: bool = True
-    kernels_per_layer: Count = 12
+    captures_prompts: bool = True
+    kernels_per_layer: Count | None = None
     launch_seconds: Seconds = 5e-6
     expert_exchange: str = "all_gather"
     expert_kernels: Mapping[str, str] = field(default_factory=dict)

@@ -70,6 +70,7 @@ class Prefill:
     machine: Machine
     stores_scores: bool
     context_ranks: Count = 1
+    launches = 3  # positions, writing the cache, attention
 
     def amount(self, load: Load) -> Count:
         return load.step.prefill_tokens
@@ -123,6 +124,7 @@ class Decode:
     machine: Machine
     splits_context: bool = True
     context_ranks: Count = 1
+    launches = 3  # positions, writing the cache, attention
 
     def amount(self, load: Load) -> Count:
         return load.step.decode_batch
@@ -181,6 +183,7 @@ class ScanPrefill:
     name: str
     state: State
     machine: Machine
+    launches = 8  # convolution, gates, the passes of a chunked scan, gated norm
 
     def amount(self, load: Load) -> Count:
         return load.step.prefill_tokens
@@ -212,6 +215,7 @@ class ScanDecode:
     name: str
     state: State
     machine: Machine
+    launches = 4  # convolution, gates, update, gated norm
 
     def amount(self, load: Load) -> Count:
         return load.step.decode_batch

@@ -28,6 +28,7 @@ class Copied:
     name: str
     weight_bytes: Bytes
     machine: Machine
+    launches = 1
 
     def amount(self, load: Load) -> Count:
         return load.rows
@@ -47,6 +48,7 @@ class ReadCache:
     per_token: BytesPerToken
     share: Fraction
     machine: Machine
+    launches = 1
 
     def amount(self, load: Load) -> Count:
         return load.step.decode_batch
@@ -70,6 +72,11 @@ class Sooner:
     there: Matmul | Experts
     here: Matmul | Experts
     link: Machine
+
+    @property
+    def launches(self) -> Count:
+        """As on the device."""
+        return self.here.launches
 
     def amount(self, load: Load) -> Count:
         return self.there.amount(load)

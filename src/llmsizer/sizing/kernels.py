@@ -35,6 +35,8 @@ from llmsizer.formulas.steps import (
 from llmsizer.sizing.machine import Machine
 from llmsizer.sizing.steps import Load
 
+SIXTEEN_BIT = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
@@ -61,6 +63,10 @@ class Kernel(Protocol):
     def amount(self, load: Load) -> Count:
         """How much the step has for it; it does not run where that is zero."""
 
+    @property
+    def launches(self) -> Count:
+        """What the host launches for it where no graph does."""
+
     def seconds(self, load: Load) -> Seconds:
         """Its time in a step."""
 
@@ -79,6 +85,11 @@ class Matmul:
     weight_bytes: Bytes
     output_bytes: BytesPerElement
     machine: Machine
+
+    @property
+    def launches(self) -> Count:
+        """The product, and the quantisation of its input."""
+        return 2 if plain(self.machine.input_bytes) < SIXTEEN_BIT else 1
 
     def amount(self, load: Load) -> Count:
         rows: Count = getattr(load, self.rows_of)
@@ -115,6 +126,7 @@ class Experts:
     weight_bytes: Bytes
     value_bytes: BytesPerElement
     machine: Machine
+    launches = 10  # scores and choice (3), order (2), two products with the activation between (3), sum (2)
 
     def amount(self, load: Load) -> Count:
         return load.joint
@@ -157,6 +169,11 @@ class Pointwise:
     value_bytes: BytesPerElement
     machine: Machine
 
+    @property
+    def launches(self) -> Count:
+        """Its kernels."""
+        return self.kernels
+
     def amount(self, load: Load) -> Count:
         return load.rows
 
@@ -187,6 +204,7 @@ class Collective:
     ranks: Count
     machine: Machine
     ranks_per_node: Count = 1
+    launches = 1
 
     def amount(self, load: Load) -> Count:
         rows: Count = getattr(load, self.rows_of)
@@ -211,6 +229,7 @@ class AcrossNodes:
     name: str
     inside: Collective
     between: Collective
+    launches = 3  # reduced inside the node, between the nodes, spread inside the node
 
     def amount(self, load: Load) -> Count:
         return self.inside.amount(load)

@@ -13,9 +13,11 @@ from llmsizer.core.numerics import maximum, minimum, where
 from llmsizer.core.quantities import Count, Seconds
 from llmsizer.formulas.parameters import repeated_width
 from llmsizer.formulas.steps import (
+    eager_prompt_seconds,
     eager_seconds,
     further_kernels,
     host_seconds,
+    launches_of,
     pipeline_fill_seconds,
     pipeline_seconds,
     seconds_of_layers,
@@ -75,7 +77,7 @@ class StepClock:
         """What one pass of a step through the slowest stage costs, kernel by kernel."""
         load = case_load(self.case, step)
         kernels = tuple(self._costs(load))
-        device, host = self._device([each.seconds for each in kernels]), self._host(step)
+        device, host = self._device([each.seconds for each in kernels], load), self._host(step)
         return StageCost(kernels, device, host, total([named(device, "device"), named(host, "host")], "step_seconds"))
 
     def _costs(self, load: Load) -> Iterator[KernelCost]:
@@ -88,7 +90,7 @@ class StepClock:
     def stage_seconds(self, step: Step) -> Seconds:
         """The time of one pass of a step through the slowest stage."""
         load = case_load(self.case, step)
-        device = self._device(list(self._seconds(load)))
+        device = self._device(list(self._seconds(load)), load)
         return total([named(device, "device"), named(self._host(step), "host")], "step_seconds")
 
     def _seconds(self, load: Load) -> Iterator[Seconds]:
@@ -97,7 +99,7 @@ class StepClock:
             if not is_nothing(amount):
                 yield _all(each.kernel.name, where_busy(amount, each.kernel.seconds(load)), each.count)
 
-    def _device(self, parts: list[Seconds]) -> Seconds:
+    def _device(self, parts: list[Seconds], load: Load) -> Seconds:
         """Kernels and the small kernels between them; what their launches take where no graph holds them."""
         engine, layers = self.case.engine, self.slowest.end - self.slowest.first
         small = seconds_of_layers(engine.layer_seconds, layers)
@@ -107,16 +109,26 @@ class StepClock:
             parts.append(named(routed, "small kernels of routed layers"))
         device = total(parts, "device_seconds")
         if self.case.enforce_eager or not engine.captures_graphs:
-            return eager_seconds(device, self._launches(layers), engine.launch_seconds)
+            return eager_seconds(device, self._launches(load), engine.launch_seconds)
+        if not engine.captures_prompts and not is_nothing(load.step.prefill_tokens):
+            return eager_prompt_seconds(device, self._launches(load), engine.launch_seconds, load.step.prefill_tokens)
         return device
 
-    def _launches(self, layers: Count) -> Count:
-        """Kernels that are launched one by one; more where norms and activations are not fused."""
-        usual, how = repeated_width(self.case.engine.kernels_per_layer, layers), self.case.elementwise
+    def _launches(self, load: Load) -> Count:
+        """Kernels of a step that are launched one by one: those that its layers need, or as many as the engine has."""
+        engine, layers = self.case.engine, self.slowest.end - self.slowest.first
+        if engine.kernels_per_layer is None:
+            parts = [self._launched(each, load) for each in self.kernels]
+            return total(parts, "kernels")
+        usual, how = repeated_width(engine.kernels_per_layer, layers), self.case.elementwise
         if plain(how.norm_kernels) == 1 == plain(how.activation_kernels):
             return usual
-        further = further_kernels(how.norm_kernels, how.activation_kernels)
-        return total([named(usual, "fused"), named(repeated_width(further, layers), "unfused")], "kernels")
+        further = repeated_width(further_kernels(how.norm_kernels, how.activation_kernels), layers)
+        return total([named(usual, "fused"), named(further, "unfused")], "kernels")
+
+    @staticmethod
+    def _launched(each: Repeated, load: Load) -> Count:
+        return named(launches_of(each.kernel.launches, each.count, each.kernel.amount(load)), each.kernel.name)
 
     def _host(self, step: Step) -> Seconds:
         engine = self.case.engine
