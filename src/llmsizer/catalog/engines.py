@@ -32,13 +32,13 @@ def engine_names() -> dict[str, str]:
 
 
 def engine_profile(name: str, accelerator: Accelerator) -> EngineProfile:
-    """The profile of ``vllm``, ``vllm@0.11.0`` or ``vllm@0.8.5+v0`` on a device.
+    """The profile of ``vllm``, ``vllm@0.11.0``, ``vllm@0.8.5+v0`` or ``llama.cpp+vulkan`` on a device.
 
     Raises UnknownName for an engine that is not in the catalog, InvalidQuestion for a version or core
     that does not exist.
     """
-    base, _, version = name.partition("@")
-    version, _, core = version.partition("+")
+    release, _, core = name.partition("+")
+    base, _, version = release.partition("@")
     names = engine_names()
     if base.lower() not in names:
         raise UnknownName("engine", base, [*names])
@@ -52,8 +52,9 @@ def _resolve(engine: str, version: str, core: str, accelerator: Accelerator) -> 
     if version and not re.search(r"\d", version):
         raise InvalidQuestion(f"engine version '{version[:40]}' has no number", f"for example: {engine}@{_newest(entry)}")
     key = version_key(version or _newest(entry))
-    core = _core(entry, engine, key, core, accelerator)
-    conditions = {"core": core, "device": _device_traits(document["device_traits"], accelerator)}
+    traits = _device_traits(document["device_traits"], accelerator)
+    core = _core(entry, engine, key, core, accelerator, traits)
+    conditions = {"core": core, "device": traits}
     values: dict[str, Any] = {}
     found: dict[str, Source] = {}
     for name, fact in entry["facts"].items():
@@ -93,31 +94,37 @@ def _newest(entry: Mapping[str, Any]) -> str:
     return str(entry["versions"]["newest"])
 
 
-def _core(entry: Mapping[str, Any], engine: str, key: Version, core: str, accelerator: Accelerator) -> str:
+def _core(entry: Mapping[str, Any], engine: str, key: Version, core: str, accelerator: Accelerator, traits: set[str]) -> str:
+    """The engine core that runs: the one asked for, otherwise the first that the version has for the device."""
     cores = entry.get("cores")
     if not cores:
         if core:
             raise InvalidQuestion(f"{engine} has no engine cores, got '+{core[:20]}'")
         return ""
-    possible = [name for name, span in cores.items() if _in_span(span, key)]
     if core and core not in cores:
         raise UnknownName("engine core", core, cores)
+    possible = [name for name, needs in cores.items() if _in_span(needs, key) and _has_core(needs, accelerator, traits)]
     if core and core not in possible:
-        raise InvalidQuestion(f"{engine} of that version has no core {core}", f"possible: {', '.join(possible)}")
-    if core:
+        known = f"possible: {', '.join(possible)}"
+        raise InvalidQuestion(f"{engine} of that version has no core {core} for {accelerator.name}", known)
+    if core or not possible:
         return core
     needs = entry.get("v1_needs_compute_capability")
     capability = accelerator.capability()
     old = needs and capability is not None and _in_span(needs, key) and capability < version_key(needs["value"])
-    return "v0" if old and "v0" in possible else possible[-1]
+    return "v0" if old and "v0" in possible else possible[0]
+
+
+def _has_core(needs: Mapping[str, Any], accelerator: Accelerator, traits: set[str]) -> bool:
+    vendor_fits = "vendors" not in needs or accelerator.vendor in needs["vendors"]
+    return vendor_fits and ("device" not in needs or needs["device"] in traits)
 
 
 def _device_traits(traits: Mapping[str, Any], accelerator: Accelerator) -> set[str]:
     """Which of the named device traits (``device_traits`` in engines.yaml) a device has."""
     capability = accelerator.capability()
     found = {"cuda"} if capability is not None else set()
-    if accelerator.architecture == "cpu":
-        found.add("processor")
+    found.add("processor" if accelerator.architecture == "cpu" else "accelerator")
     large, old = traits["large"], version_key(traits["turing"]["compute_capability_under"])
     is_large = accelerator.usable_memory >= parse_quantity(large["memory_at_least"], "byte")
     if is_large and accelerator.architecture not in large["except_architectures"] and not accelerator.unified_memory:

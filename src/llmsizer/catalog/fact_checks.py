@@ -152,7 +152,7 @@ def _check_fact(document: Document, path: KeyPath, fact: Any, sources: Sources, 
         if "core" in item:
             _one_of(document, (*here, "core"), item["core"], entry.get("cores") or (), "engine core")
         if "device" in item:
-            traits = [*document.data["device_traits"], "rocm", "cuda", "processor"]
+            traits = [*document.data["device_traits"], "rocm", "cuda", "processor", "accelerator"]
             _one_of(document, (*here, "device"), item["device"], traits, "device trait")
         _worded(document, here, partial(quantity_of_fact, str(path[-1]), item["value"]))
 
