@@ -12,7 +12,7 @@ import importlib
 import math
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
@@ -23,6 +23,7 @@ from llmsizer.catalog.engines import version_key
 from llmsizer.catalog.package_data import DATA
 from llmsizer.core.explain import plain
 from llmsizer.core.files import write_whole
+from llmsizer.authoring.fit.spread import interval
 from llmsizer.authoring.measure.timing import round_significant
 from llmsizer.question.resolve import resolve
 from llmsizer.schema.calibration import Calibration
@@ -185,22 +186,49 @@ def _errors(each: Asked, values: Mapping[str, float], made: Sequence[Mapping[str
     return [math.log(error.estimate / error.measured) for error in local_row_errors(each.row, case, answer)], calibration
 
 
-def fit(asked: Sequence[Asked], most_evaluations: int = 30) -> dict[str, float]:
-    """The factors that bring the estimates closest to the measurements."""
+def fit(asked: Sequence[Asked], begin: Mapping[str, float] | None = None, most_evaluations: int = 30) -> dict[str, float]:
+    """The factors that bring the estimates closest to the measurements, searched from ``begin`` on."""
     import numpy as np
 
     optimize = importlib.import_module("scipy.optimize")
     limits = np.array([_limits(name) for name in names()])
     start, low, high = np.log(limits).T
+    first = np.clip(np.log([begin[name] for name in names()]), low, high) if begin else start
 
     def residual(logs: Any) -> Any:
         values = dict(zip(names(), np.exp(logs).tolist(), strict=True))
         # Factors that no row tells stay where they are.
         return np.array([*logarithms(asked, values), *(0.02 * (logs - start))])
 
-    found = optimize.least_squares(residual, start, bounds=(low, high), loss="soft_l1", f_scale=0.1,
+    found = optimize.least_squares(residual, first, bounds=(low, high), loss="soft_l1", f_scale=0.1,
                                    max_nfev=most_evaluations, diff_step=0.05)  # fmt: skip
     return {name: round_significant(value, 3) for name, value in zip(names(), np.exp(found.x).tolist(), strict=True)}
+
+
+def left_out(asked: Sequence[Asked], values: Mapping[str, float], group: Callable[[Asked], Any]) -> list[tuple[str, float]]:
+    """ln(measured / estimate) of every compared question, by quantity, with factors fitted without its group."""
+    found = []
+    for name in dict.fromkeys(map(group, asked)):
+        others = fit([each for each in asked if group(each) != name], values, most_evaluations=4)
+        found += [(each, error) for each in asked if group(each) == name for error in logarithms([each], others)]
+    return [("ttft" if plain(each.case.workload.output_tokens) == 1 else "tpot", -error) for each, error in found]
+
+
+def spread_text(asked: Sequence[Asked], values: Mapping[str, float]) -> str:
+    """The engine's lines of ``calibrations/spread.yaml``: without a model on a device, without a device."""
+    groups = {
+        "measured": lambda each: (each.row["model"], each.row["hardware"]),
+        "extrapolated": lambda each: each.row["hardware"],
+    }
+    lines = []
+    for tier, group in groups.items():
+        errors = left_out(asked, values, group)
+        for quantity in ("tpot", "ttft"):
+            own = [error for name, error in errors if name == quantity]
+            low, high = interval(own)
+            row = {"quantity": quantity, "engine": "llama.cpp", "tier": tier, "low": low, "high": high, "n": len(own)}
+            lines.append(f"  - {_flow(row)}")
+    return "\n".join(lines)
 
 
 def calibration_text(asked: Sequence[Asked], values: Mapping[str, float], date: str) -> str:
@@ -252,12 +280,13 @@ def _limits(name: str) -> tuple[float, float, float]:
 
 
 def main(date: str) -> None:
-    """Writes the file anew and prints what belongs into engines.yaml."""
+    """Writes the file anew and prints what belongs into engines.yaml and spread.yaml."""
     rows = [row for row in measured_rows("llama_cpp_speed.yaml") if row["role"] == "fit"]
     questions_ = asked(rows, load_catalog())
     values = fit(questions_)
     write_whole(str(DATA / FILE), calibration_text(questions_, values, date))
     print({name: value for name, value in values.items() if name.startswith("layer_seconds")})
+    print(spread_text(questions_, values))
 
 
 if __name__ == "__main__":
