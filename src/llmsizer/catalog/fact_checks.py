@@ -44,7 +44,9 @@ NEED_KEYS = ("schemes", "compute_capability", "vendors", "source")
 VERSION_KEYS = ("oldest", "newest", "last_seen")
 UNFUSED_KEYS = ("norm_passes", "norm_kernels", "activation_passes", "activation_kernels", "source")
 # Facts of an engine that its entry itself gives.
-IDENTITY = {"id", "version", "core", "newest", "known_version", "provenance"} | set(ENGINE_KEYS) | set(ENGINE_OPTIONS)
+IDENTITY = {
+    "id", "version", "core", "usual_core", "backends", "newest", "known_version", "provenance", *ENGINE_KEYS, *ENGINE_OPTIONS,
+}  # fmt: skip
 
 
 def check_documents(documents: Mapping[str, Document]) -> None:

@@ -38,7 +38,8 @@ class EngineProfile:
     the kernels that run its routed experts, where those are not its own of that format, and
     ``expert_kernels_setting`` what starts it with them; ``product_kernels`` the same of its dense products;
     ``prefill_context_kinds`` and ``decode_context_kinds``: attention kinds whose prompts, or cache, it divides over
-    context-parallel ranks ("… with experts": in models that have some).
+    context-parallel ranks ("… with experts": in models that have some). ``core``: which of its engine cores runs, or what
+    it was built for; ``usual_core``: the one it takes where none is named; ``backends``: all it can be built for there.
     """
 
     id: str
@@ -47,6 +48,8 @@ class EngineProfile:
     accounting: str
     kv_layout: str
     core: str = ""
+    usual_core: str = ""
+    backends: tuple[str, ...] = ()
     newest: bool = True
     known_version: bool = True
     memory_fraction: Fraction = 1.0

@@ -1,9 +1,9 @@
 """llama.cpp's own matrix products, fitted end to end: no table of their times is published.
 
-``python -m llmsizer.authoring.fit.llama_cpp`` writes ``calibrations/llama_cpp.yaml`` from the rows marked
-``fit`` in ``measurements/llama_cpp_speed.yaml``, those that are not compared among them, and prints the
-times per layer for ``engines.yaml``. A prompt sets the share of the peak that a kernel reaches, generation
-the share of the bandwidth; the factors of ``KERNELS`` are shared between architectures and backends.
+``python -m llmsizer.authoring.fit.llama_cpp DATE`` writes ``calibrations/llama_cpp.yaml`` from the rows marked
+``fit`` in ``measurements/llama_cpp_speed.yaml``, those that are not compared among them, and the engine's
+lines of ``spread.yaml``; ``engines.yaml`` repeats the times per layer. A prompt sets the share of the peak
+that a kernel reaches, generation the share of the bandwidth; architectures and backends share factors.
 """
 
 from __future__ import annotations
@@ -11,20 +11,19 @@ from __future__ import annotations
 import importlib
 import math
 import sys
-import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
+from llmsizer.authoring.fit.spread import interval
+from llmsizer.authoring.measure.timing import round_significant
 from llmsizer.catalog.calibrations import calibration_by
 from llmsizer.catalog.catalog import Catalog, load_catalog
 from llmsizer.catalog.engines import version_key
 from llmsizer.catalog.package_data import DATA
 from llmsizer.core.explain import plain
 from llmsizer.core.files import write_whole
-from llmsizer.authoring.fit.spread import interval
-from llmsizer.authoring.measure.timing import round_significant
 from llmsizer.question.resolve import resolve
 from llmsizer.schema.calibration import Calibration
 from llmsizer.schema.deployment import Case
@@ -35,16 +34,16 @@ from llmsizer.validation.local_rows import local_row_errors, questions
 from llmsizer.validation.measurements import measured_rows
 from llmsizer.validation.speed_rows import Answer
 
-FILE = "calibrations/llama_cpp.yaml"
-HEADING = """# llama.cpp's own products and reading of the cache, by backend, version and architecture (engines.yaml: product_kernels).
+FILE, SPREAD = "calibrations/llama_cpp.yaml", "calibrations/spread.yaml"
+HEADING = """# llama.cpp's own products and reading of the cache by architecture, backend and version.
 #
 # Written by `python -m llmsizer.authoring.fit.llama_cpp`; do not edit by hand.
 #
 # Fitted end to end: prompts set the shares of the peak, generation those of the bandwidth. An architecture's share is a
-# product of factors that it has in common with others:
-{factors}
-# Of the engine's own quantized kernels A100 and H100 reach a half and a quarter of the share: their matrix units are
-# two and four times as wide per core, while partial sums are converted at the same rate per core and clock.
+# product of factors that it has in common with others (factors; times in seconds). Of the engine's own quantized
+# kernels A100 and H100 reach a half and a quarter of the share: their matrix units are two and four times as wide per
+# core, while partial sums are converted at the same rate per core and clock.
+# Which format names which backend and version: engines.yaml, product_kernels.
 # gguf/cublas, gguf/rocblas, gguf/hipblaslt: weights are expanded to 16 bit before a library multiplies them.
 # pad_rows of gguf/metal: unpacking a weight takes as much arithmetic as so many rows.
 # rows: questions of fitted rows that the curve answers; error: median of |ln(estimate / measured)| over them.
@@ -84,7 +83,9 @@ def _products(formats: Sequence[str], compute: tuple[str | float, ...], memory: 
         yield Kernel("experts", name, (*compute, "experts"), memory, *place)
 
 
-def _cuda(architecture: str | None, slower: tuple[str, ...], per_core: tuple[str | float, ...], memory: str) -> Iterator[Kernel]:
+def _cuda(
+    architecture: str | None, slower: tuple[str, ...], per_core: tuple[str | float, ...], memory: str
+) -> Iterator[Kernel]:
     """The kernels of the CUDA backend on one architecture. Products of cuBLAS reach a share of the matrix units' peak;
     the engine's own ones are bound by the conversions of their partial sums, whose rate per core and clock is the same
     whatever the width of the matrix units."""
@@ -186,23 +187,30 @@ def _errors(each: Asked, values: Mapping[str, float], made: Sequence[Mapping[str
     return [math.log(error.estimate / error.measured) for error in local_row_errors(each.row, case, answer)], calibration
 
 
-def fit(asked: Sequence[Asked], begin: Mapping[str, float] | None = None, most_evaluations: int = 30) -> dict[str, float]:
-    """The factors that bring the estimates closest to the measurements, searched from ``begin`` on."""
+def fit(
+    asked: Sequence[Asked],
+    begin: Mapping[str, float] | None = None,
+    free: Sequence[str] | None = None,
+    most_evaluations: int = 30,
+) -> dict[str, float]:
+    """The factors that bring the estimates closest to the measurements, searched from ``begin`` on; those not ``free``
+    stay there."""
     import numpy as np
 
     optimize = importlib.import_module("scipy.optimize")
-    limits = np.array([_limits(name) for name in names()])
-    start, low, high = np.log(limits).T
-    first = np.clip(np.log([begin[name] for name in names()]), low, high) if begin else start
+    sought = list(free if free is not None else names())
+    kept = begin or {name: _limits(name)[0] for name in names()}
+    start, low, high = np.log([_limits(name) for name in sought]).T
+    first = np.clip(np.log([kept[name] for name in sought]), low, high)
 
     def residual(logs: Any) -> Any:
-        values = dict(zip(names(), np.exp(logs).tolist(), strict=True))
+        values = {**kept, **dict(zip(sought, np.exp(logs).tolist(), strict=True))}
         # Factors that no row tells stay where they are.
         return np.array([*logarithms(asked, values), *(0.02 * (logs - start))])
 
     found = optimize.least_squares(residual, first, bounds=(low, high), loss="soft_l1", f_scale=0.1,
                                    max_nfev=most_evaluations, diff_step=0.05)  # fmt: skip
-    return {name: round_significant(value, 3) for name, value in zip(names(), np.exp(found.x).tolist(), strict=True)}
+    return {**kept, **{name: round_significant(value, 3) for name, value in zip(sought, np.exp(found.x).tolist(), strict=True)}}
 
 
 def left_out(asked: Sequence[Asked], values: Mapping[str, float], group: Callable[[Asked], Any]) -> list[tuple[str, float]]:
@@ -214,7 +222,7 @@ def left_out(asked: Sequence[Asked], values: Mapping[str, float], group: Callabl
     return [("ttft" if plain(each.case.workload.output_tokens) == 1 else "tpot", -error) for each, error in found]
 
 
-def spread_text(asked: Sequence[Asked], values: Mapping[str, float]) -> str:
+def spread_lines(asked: Sequence[Asked], values: Mapping[str, float]) -> list[str]:
     """The engine's lines of ``calibrations/spread.yaml``: without a model on a device, without a device."""
     groups = {
         "measured": lambda each: (each.row["model"], each.row["hardware"]),
@@ -228,16 +236,14 @@ def spread_text(asked: Sequence[Asked], values: Mapping[str, float]) -> str:
             low, high = interval(own)
             row = {"quantity": quantity, "engine": "llama.cpp", "tier": tier, "low": low, "high": high, "n": len(own)}
             lines.append(f"  - {_flow(row)}")
-    return "\n".join(lines)
+    return lines
 
 
 def calibration_text(asked: Sequence[Asked], values: Mapping[str, float], date: str) -> str:
     """The calibration file."""
-    width = 118
-    factors = textwrap.fill(", ".join(f"{name} {values[name]:g}" for name in names()[2:]), width).splitlines()
     title = "fit to rows marked fit in measurements/llama_cpp_speed.yaml"
-    lines = [*HEADING.format(factors="\n".join(f"#   {line}" for line in factors)).splitlines(), "family: llama_cpp", "sources:"]
-    lines += [f'  - {{title: "{title}", date: {date}}}', f"date: {date}", "curves:"]
+    lines = [*HEADING.splitlines(), "family: llama_cpp", "sources:", f'  - {{title: "{title}", date: {date}}}', f"date: {date}"]
+    lines += ["factors:", *(f"  {name}: {_flow(values[name])}" for name in names()), "curves:"]
     for curve, (errors, devices) in zip(curves(values), _told(asked, values), strict=True):
         parameters = {name: round_significant(number, 4) for name, number in curve.pop("parameters").items()}
         row = {**curve, "parameters": parameters, "rows": len(errors), "devices": devices}
@@ -280,13 +286,13 @@ def _limits(name: str) -> tuple[float, float, float]:
 
 
 def main(date: str) -> None:
-    """Writes the file anew and prints what belongs into engines.yaml and spread.yaml."""
+    """Writes the file anew, and the engine's lines of ``spread.yaml``."""
     rows = [row for row in measured_rows("llama_cpp_speed.yaml") if row["role"] == "fit"]
-    questions_ = asked(rows, load_catalog())
-    values = fit(questions_)
-    write_whole(str(DATA / FILE), calibration_text(questions_, values, date))
-    print({name: value for name, value in values.items() if name.startswith("layer_seconds")})
-    print(spread_text(questions_, values))
+    all_asked = asked(rows, load_catalog())
+    values = fit(all_asked)
+    write_whole(str(DATA / FILE), calibration_text(all_asked, values, date))
+    kept = [line for line in (DATA / SPREAD).read_text().splitlines() if "engine: llama.cpp" not in line]
+    write_whole(str(DATA / SPREAD), "\n".join([*kept, *spread_lines(all_asked, values)]) + "\n")
 
 
 if __name__ == "__main__":
