@@ -1,9 +1,9 @@
 """llama.cpp's own matrix products, fitted end to end: no table of their times is published.
 
 ``python -m llmsizer.authoring.fit.llama_cpp DATE`` writes ``calibrations/llama_cpp.yaml`` from the rows marked
-``fit`` in ``measurements/llama_cpp_speed.yaml`` (those that are not compared among them) and ``speed.yaml``,
-and the engine's lines of ``spread.yaml``; ``engines.yaml`` repeats the times per layer. A prompt sets the share of the peak
-that a kernel reaches, generation the share of the bandwidth; architectures and backends share factors.
+``fit`` in ``measurements/llama_cpp_speed.yaml`` (those that are not compared among them) and ``speed.yaml``;
+``engines.yaml`` repeats the times per layer. A prompt sets the share of the peak that a kernel reaches,
+generation the share of the bandwidth; architectures and backends share factors.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from __future__ import annotations
 import importlib
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
 from llmsizer.authoring.fit.llama_cpp_kernels import KERNELS
-from llmsizer.authoring.fit.spread import interval
 from llmsizer.authoring.measure.timing import round_significant
 from llmsizer.catalog.calibrations import calibration_by
 from llmsizer.catalog.catalog import Catalog, load_catalog
@@ -34,7 +33,7 @@ from llmsizer.validation.local_rows import local_row_errors, questions
 from llmsizer.validation.measurements import measured_rows
 from llmsizer.validation.speed_rows import Answer, row_errors, words_of
 
-FILE, SPREAD = "calibrations/llama_cpp.yaml", "calibrations/spread.yaml"
+FILE = "calibrations/llama_cpp.yaml"
 HEADING = """# llama.cpp's own products and reading of the cache by architecture, backend and version.
 #
 # Written by `python -m llmsizer.authoring.fit.llama_cpp`; do not edit by hand.
@@ -97,11 +96,13 @@ def curves(values: Mapping[str, float]) -> list[dict[str, Any]]:
 def logarithms(asked: Sequence[Asked], values: Mapping[str, float]) -> list[float]:
     """ln(estimate / measured) of every question."""
     made = curves(values)
-    return [error for each in asked for error in _errors(each, values, made)[0]]
+    return [error for each in asked for error in answered(each, values, made)[0]]
 
 
-def _errors(each: Asked, values: Mapping[str, float], made: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[int]]:
-    """ln(estimate / measured) of a question, and the places of the curves that answered it."""
+def answered(
+    each: Asked, values: Mapping[str, float], made: Sequence[Mapping[str, Any]]
+) -> tuple[list[float], list[Mapping[str, Any]]]:
+    """ln(estimate / measured) of a question, and those of some curves that answered it."""
     old = version_key(each.case.engine.version) < version_key(GRAPHS_FROM)
     engine = replace(each.case.engine, layer_seconds=values["layer_seconds_until" if old else "layer_seconds"])
     calibration = calibration_by({"llama_cpp": {"curves": made}}, each.case.accelerator, engine.id)
@@ -109,9 +110,9 @@ def _errors(each: Asked, values: Mapping[str, float], made: Sequence[Mapping[str
     steady = steady_state(case, each.memory, StepClock(case))
     answer = Answer(float(plain(steady.ttft_seconds)), float(plain(steady.tpot_seconds)), 1.0)
     used = {id(curve.parameters) for curve in calibration.used()}
-    places = [place for place, curve in enumerate(made) if id(curve["parameters"]) in used]
     errors = (row_errors if "kind" in each.row else local_row_errors)(each.row, case, answer)
-    return [math.log(error.estimate / error.measured) for error in errors], places
+    logs = [math.log(error.estimate / error.measured) for error in errors]
+    return logs, [curve for curve in made if id(curve["parameters"]) in used]
 
 
 def fit(
@@ -140,72 +141,38 @@ def fit(
     return {**kept, **{name: round_significant(value, 3) for name, value in zip(sought, np.exp(found.x).tolist(), strict=True)}}
 
 
-def left_out(asked: Sequence[Asked], values: Mapping[str, float], group: Callable[[Asked], Any]) -> list[tuple[str, float]]:
-    """ln(measured / estimate) of every question, by quantity, with factors fitted without its group. A question
-    of which no other group tells some factor is left out: nothing was fitted to it."""
-    made = curves(values)
-    factors = {
-        id(each): {word for place in _errors(each, values, made)[1] for word in KERNELS[place].factors()} for each in asked
-    }
-    found = []
-    for name in dict.fromkeys(map(group, asked)):
-        others = [each for each in asked if group(each) != name]
-        told = set().union(*(factors[id(each)] for each in others))
-        own = [each for each in asked if group(each) == name and factors[id(each)] <= told]
-        if own:
-            without = fit(others, values, most_evaluations=4)
-            found += [(each, error) for each in own for error in logarithms([each], without)]
-    return [("ttft" if plain(each.case.workload.output_tokens) == 1 else "tpot", -error) for each, error in found]
-
-
-def spread_lines(asked: Sequence[Asked], values: Mapping[str, float]) -> list[str]:
-    """The engine's lines of ``calibrations/spread.yaml``: without a model on a device, without a device."""
-    groups = {
-        "measured": lambda each: (each.row["model"], each.row["hardware"]),
-        "extrapolated": lambda each: each.row["hardware"],
-    }
-    lines = []
-    for tier, group in groups.items():
-        errors = left_out(asked, values, group)
-        for quantity in ("tpot", "ttft"):
-            own = [error for name, error in errors if name == quantity]
-            low, high = interval(own)
-            row = {"quantity": quantity, "engine": "llama.cpp", "tier": tier, "low": low, "high": high, "n": len(own)}
-            lines.append(f"  - {_flow(row)}")
-    return lines
-
-
 def calibration_text(asked: Sequence[Asked], values: Mapping[str, float], date: str) -> str:
     """The calibration file."""
     title = "fit to rows marked fit in measurements/llama_cpp_speed.yaml and speed.yaml"
     lines = [*HEADING.splitlines(), "family: llama_cpp", "sources:", f'  - {{title: "{title}", date: {date}}}', f"date: {date}"]
-    lines += ["factors:", *(f"  {name}: {_flow(values[name])}" for name in names()), "curves:"]
+    lines += ["factors:", *(f"  {name}: {flow(values[name])}" for name in names()), "curves:"]
     for curve, (errors, devices) in zip(curves(values), _told(asked, values), strict=True):
         parameters = {name: round_significant(number, 4) for name, number in curve.pop("parameters").items()}
         row = {**curve, "parameters": parameters, "rows": len(errors), "devices": devices}
         if errors:
             row["error"] = {"median": round(median(map(abs, errors)), 3)}
-        lines.append(f"  - {_flow(row)}")
+        lines.append(f"  - {flow(row)}")
     return "\n".join(lines) + "\n"
 
 
 def _told(asked: Sequence[Asked], values: Mapping[str, float]) -> list[tuple[list[float], list[str]]]:
     """For each curve the errors of the questions that it answers, and their devices."""
     made = curves(values)
-    found: list[tuple[list[float], dict[str, None]]] = [([], {}) for _ in made]
+    found: dict[int, tuple[list[float], dict[str, None]]] = {id(curve): ([], {}) for curve in made}
     for each in asked:
-        errors, places = _errors(each, values, made)
-        for place in places:
-            found[place][0].extend(errors)
-            found[place][1][each.case.accelerator.id] = None
-    return [(errors, list(devices)) for errors, devices in found]
+        errors, used = answered(each, values, made)
+        for curve in used:
+            found[id(curve)][0].extend(errors)
+            found[id(curve)][1][each.case.accelerator.id] = None
+    return [(errors, list(devices)) for errors, devices in found.values()]
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
+    """A value on one line of YAML."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{name}: {_flow(item)}" for name, item in value.items()) + "}"
+        return "{" + ", ".join(f"{name}: {flow(item)}" for name, item in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(_flow, value)) + "]"
+        return "[" + ", ".join(map(flow, value)) + "]"
     if isinstance(value, float):
         text = f"{value:g}"
         return text.replace("e", ".0e") if "e" in text and "." not in text else text  # else YAML reads a word
@@ -220,12 +187,9 @@ def _limits(name: str) -> tuple[float, float, float]:
 
 
 def main(date: str) -> None:
-    """Writes the file anew, and the engine's lines of ``spread.yaml``."""
+    """Writes the file anew."""
     all_asked = asked(fit_rows(), load_catalog())
-    values = fit(all_asked)
-    write_whole(str(DATA / FILE), calibration_text(all_asked, values, date))
-    kept = [line for line in (DATA / SPREAD).read_text().splitlines() if "engine: llama.cpp" not in line]
-    write_whole(str(DATA / SPREAD), "\n".join([*kept, *spread_lines(all_asked, values)]) + "\n")
+    write_whole(str(DATA / FILE), calibration_text(all_asked, fit(all_asked), date))
 
 
 if __name__ == "__main__":
