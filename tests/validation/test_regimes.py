@@ -65,7 +65,7 @@ def test_large_errors_get_the_cause_that_names_them(catalog: llmsizer.Catalog):
     low, small = ErrorRow(*_fields(named, error=-0.5)), ErrorRow(*_fields(named, error=0.05))
     own = ErrorRow(*_fields(named), cause="its own")
     with_cause, without, tiny, kept = with_causes([named, low, small, own])
-    assert "backends" in with_cause.cause
+    assert "drivers" in with_cause.cause
     assert (without.cause, tiny.cause, kept.cause) == ("", "", "its own")
     table = cause_table([with_cause, without, tiny])
     assert [row[1] for row in table.rows] == ["1", "1"]

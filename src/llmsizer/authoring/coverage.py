@@ -51,7 +51,7 @@ def _measured(catalog: Catalog) -> Iterator[Combination]:
     """The combination of every row that the catalog can answer."""
     for row in (*measured_rows("speed.yaml"), *measured_rows("llama_cpp_speed.yaml")):
         try:
-            for words in [words_of(row, catalog)] if "words" in row else questions(row):
+            for words in [words_of(row, catalog)] if "kind" in row else questions(row):
                 yield combination_of(resolve(words, catalog).case)
         except LlmsizerError:
             continue

@@ -29,7 +29,7 @@ FAMILIES = {
     "all_to_all": "collectives", "point_to_point": "collectives",
 }  # fmt: skip
 # Files with curves of several families: of vendors and engines with kernels of their own, of processors.
-SHARED = ("vendors", "processors")
+SHARED = ("vendors", "llama_cpp", "processors")
 NAMES = ("auto", "ideal")
 ANY_FORMAT = "any"
 # Parameters that a curve may leave out, and what they are then.

@@ -32,13 +32,13 @@ def engine_names() -> dict[str, str]:
 
 
 def engine_profile(name: str, accelerator: Accelerator) -> EngineProfile:
-    """The profile of ``vllm``, ``vllm@0.11.0`` or ``vllm@0.8.5+v0`` on a device.
+    """The profile of ``vllm``, ``vllm@0.11.0``, ``vllm@0.8.5+v0`` or ``llama.cpp+vulkan`` on a device.
 
     Raises UnknownName for an engine that is not in the catalog, InvalidQuestion for a version or core
     that does not exist.
     """
-    base, _, version = name.partition("@")
-    version, _, core = version.partition("+")
+    release, _, core = name.partition("+")
+    base, _, version = release.partition("@")
     names = engine_names()
     if base.lower() not in names:
         raise UnknownName("engine", base, [*names])
@@ -52,8 +52,11 @@ def _resolve(engine: str, version: str, core: str, accelerator: Accelerator) -> 
     if version and not re.search(r"\d", version):
         raise InvalidQuestion(f"engine version '{version[:40]}' has no number", f"for example: {engine}@{_newest(entry)}")
     key = version_key(version or _newest(entry))
-    core = _core(entry, engine, key, core, accelerator)
-    conditions = {"core": core, "device": _device_traits(document["device_traits"], accelerator)}
+    traits = _device_traits(document["device_traits"], accelerator)
+    possible = _cores(entry, key, accelerator, traits)
+    usual = _usual_core(entry, key, accelerator, possible)
+    core = _checked_core(entry, engine, core, possible, accelerator) if core else usual
+    conditions = {"core": core, "device": traits}
     values: dict[str, Any] = {}
     found: dict[str, Source] = {}
     for name, fact in entry["facts"].items():
@@ -67,7 +70,8 @@ def _resolve(engine: str, version: str, core: str, accelerator: Accelerator) -> 
     default = document["sources"][entry["default_source"]]
     return EngineProfile(
         id=engine, version=version or _newest(entry), title=entry["title"], accounting=entry["accounting"],
-        kv_layout=entry["kv_layout"], core=core, newest=not version,
+        kv_layout=entry["kv_layout"], core=core, usual_core=usual, newest=not version,
+        backends=tuple(name for name in possible if "device" in entry["cores"][name]),
         known_version=version_key(entry["versions"]["oldest"]) <= key <= version_key(entry["versions"]["last_seen"]),
         schemes=tuple(entry["schemes"]), cache_formats=tuple(entry["cache_formats"]),
         attention_kinds=tuple(entry["attention_kinds"]), vendors=tuple(entry["vendors"]),
@@ -93,31 +97,42 @@ def _newest(entry: Mapping[str, Any]) -> str:
     return str(entry["versions"]["newest"])
 
 
-def _core(entry: Mapping[str, Any], engine: str, key: Version, core: str, accelerator: Accelerator) -> str:
-    cores = entry.get("cores")
-    if not cores:
-        if core:
-            raise InvalidQuestion(f"{engine} has no engine cores, got '+{core[:20]}'")
-        return ""
-    possible = [name for name, span in cores.items() if _in_span(span, key)]
-    if core and core not in cores:
-        raise UnknownName("engine core", core, cores)
-    if core and core not in possible:
-        raise InvalidQuestion(f"{engine} of that version has no core {core}", f"possible: {', '.join(possible)}")
-    if core:
-        return core
+def _cores(entry: Mapping[str, Any], key: Version, accelerator: Accelerator, traits: set[str]) -> list[str]:
+    """The engine cores (or backends) that a version has for a device."""
+
+    def has(needs: Mapping[str, Any]) -> bool:
+        vendor_fits = "vendors" not in needs or accelerator.vendor in needs["vendors"]
+        return vendor_fits and ("device" not in needs or needs["device"] in traits) and _in_span(needs, key)
+
+    return [name for name, needs in (entry.get("cores") or {}).items() if has(needs)]
+
+
+def _usual_core(entry: Mapping[str, Any], key: Version, accelerator: Accelerator, possible: list[str]) -> str:
+    """The core that runs where none is named: the first, unless it needs a newer device."""
     needs = entry.get("v1_needs_compute_capability")
     capability = accelerator.capability()
     old = needs and capability is not None and _in_span(needs, key) and capability < version_key(needs["value"])
-    return "v0" if old and "v0" in possible else possible[-1]
+    return "v0" if old and "v0" in possible else possible[0] if possible else ""
+
+
+def _checked_core(entry: Mapping[str, Any], engine: str, core: str, possible: list[str], accelerator: Accelerator) -> str:
+    """The core asked for; InvalidQuestion or UnknownName where there is none of that name."""
+    cores = entry.get("cores")
+    if not cores:
+        raise InvalidQuestion(f"{engine} has no engine cores, got '+{core[:20]}'")
+    if core not in cores:
+        raise UnknownName("engine core", core, cores)
+    if core not in possible:
+        hint = f"possible: {', '.join(possible)}"
+        raise InvalidQuestion(f"{engine} of that version has no core {core} for {accelerator.name}", hint)
+    return core
 
 
 def _device_traits(traits: Mapping[str, Any], accelerator: Accelerator) -> set[str]:
     """Which of the named device traits (``device_traits`` in engines.yaml) a device has."""
     capability = accelerator.capability()
     found = {"cuda"} if capability is not None else set()
-    if accelerator.architecture == "cpu":
-        found.add("processor")
+    found.add("processor" if accelerator.architecture == "cpu" else "accelerator")
     large, old = traits["large"], version_key(traits["turing"]["compute_capability_under"])
     is_large = accelerator.usable_memory >= parse_quantity(large["memory_at_least"], "byte")
     if is_large and accelerator.architecture not in large["except_architectures"] and not accelerator.unified_memory:

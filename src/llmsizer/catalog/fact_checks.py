@@ -44,7 +44,9 @@ NEED_KEYS = ("schemes", "compute_capability", "vendors", "source")
 VERSION_KEYS = ("oldest", "newest", "last_seen")
 UNFUSED_KEYS = ("norm_passes", "norm_kernels", "activation_passes", "activation_kernels", "source")
 # Facts of an engine that its entry itself gives.
-IDENTITY = {"id", "version", "core", "newest", "known_version", "provenance"} | set(ENGINE_KEYS) | set(ENGINE_OPTIONS)
+IDENTITY = {
+    "id", "version", "core", "usual_core", "backends", "newest", "known_version", "provenance", *ENGINE_KEYS, *ENGINE_OPTIONS,
+}  # fmt: skip
 
 
 def check_documents(documents: Mapping[str, Document]) -> None:
@@ -152,7 +154,7 @@ def _check_fact(document: Document, path: KeyPath, fact: Any, sources: Sources, 
         if "core" in item:
             _one_of(document, (*here, "core"), item["core"], entry.get("cores") or (), "engine core")
         if "device" in item:
-            traits = [*document.data["device_traits"], "rocm", "cuda", "processor"]
+            traits = [*document.data["device_traits"], "rocm", "cuda", "processor", "accelerator"]
             _one_of(document, (*here, "device"), item["device"], traits, "device trait")
         _worded(document, here, partial(quantity_of_fact, str(path[-1]), item["value"]))
 

@@ -24,7 +24,8 @@ DATA = Path(__file__).parent / "data"
 CATALOGS = ("hardware_catalog.yaml", "models_catalog.yaml")
 CURVES = (
     "matmul", "experts", "pointwise", "attention_prefill", "attention_decode", "latent_prefill", "latent_decode",
-    "scan_prefill", "scan_decode", "collectives", "host_copy", "spread", "vendors", "processors", "routing",
+    "scan_prefill", "scan_decode", "collectives", "host_copy", "spread", "vendors", "llama_cpp", "processors",
+    "routing",
 )  # fmt: skip
 DOCUMENTS = (
     "architectures.yaml", "gguf_architectures.yaml", "engines.yaml", "number_formats.yaml", "quantization_schemes.yaml",

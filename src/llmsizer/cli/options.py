@@ -45,7 +45,7 @@ QUESTION: dict[str, tuple[Any, Any, Any]] = {
     "prefill_context_parallel_size": (str | None, None, _number("--prefill-context-parallel-size", "--pcp", "--cp", text="Ranks that share the tokens of every prompt.")),
     "decode_context_parallel_size": (str | None, None, _number("--decode-context-parallel-size", "--dcp", text="Tensor-parallel ranks that share a cache which each would keep again.")),
     "enable_expert_parallel": (bool, False, option("--enable-expert-parallel", "--ep", text="Spread whole experts over all ranks.")),
-    "engine": (str | None, None, option("--engine", "-e", text="vllm, vllm@0.11.0, sglang, tensorrt-llm, llama.cpp … (default: vllm where it runs).", names=engines)),
+    "engine": (str | None, None, option("--engine", "-e", text="vllm, vllm@0.11.0, sglang, llama.cpp, llama.cpp+vulkan … (default: vllm where it runs).", names=engines)),
     "max_model_len": (str | None, None, _number("--max-model-len", text="Longest sequence the engine is started for.")),
     "max_num_seqs": (str | None, None, _number("--max-num-seqs", text="Sequences in one step.")),
     "max_num_batched_tokens": (str | None, None, _number("--max-num-batched-tokens", text="Tokens in one step.")),

@@ -149,8 +149,8 @@ class _Search:
 
     def _engine_word(self, fleet: DeviceFleet) -> str:
         engine = fleet.engine
-        version = engine.version + (f"+{engine.core}" if engine.core else "")
-        return engine.id if engine.newest else f"{engine.id}@{version}"
+        release = engine.id if engine.newest else f"{engine.id}@{engine.version}"
+        return release if engine.core == engine.usual_core else f"{release}+{engine.core}"
 
     def _block(self, fleet: DeviceFleet, words: Words, places: Array) -> Mapping[str, Array] | None:
         """The rows of one structure on the devices that hold it."""

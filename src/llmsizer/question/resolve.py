@@ -113,6 +113,9 @@ def _engine(words: Words, catalog: Catalog, accelerator: Accelerator, notes: lis
             notes.append(f"engine: {profile.title} (the model is a GGUF file)")
         elif profile.id != "vllm":
             notes.append(f"engine: {profile.title} ({accelerator.vendor} devices have no vLLM profile here)")
+    if len(profile.backends) > 1 and "+" not in str(words.engine):
+        others = ", ".join(name for name in profile.backends if name != profile.core)
+        notes.append(f"backend: {profile.core} is assumed (others: {others}; -e {profile.id}+NAME)")
     if not profile.known_version:
         notes.append(f"{profile.title} {profile.version} is outside the versions the profile was checked for: extrapolated")
     return profile

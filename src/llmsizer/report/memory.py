@@ -27,7 +27,9 @@ def heading(estimate: Estimate) -> str:
         sizes.append("ep")
     how = f" ({', '.join(sizes)})" if sizes else ""
     verdict = "fits" if estimate.fits else "does not fit"
-    version = f"{case.engine.title} {case.engine.version}" + (f" ({case.engine.core})" if case.engine.core == "v0" else "")
+    engine = case.engine
+    shown = engine.core if engine.core != engine.usual_core or engine.core == "v0" else ""
+    version = f"{engine.title} {engine.version}" + (f" ({shown})" if shown else "")
     return f"{case.model.id} on {devices}{case.accelerator.name}{how}, {version}: {verdict}"
 
 

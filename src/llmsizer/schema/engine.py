@@ -41,7 +41,8 @@ class EngineProfile:
     are launched together; those that are not wait for the host, ``launch_seconds`` each (``kernels_per_layer``: None
     for those that the layers need).
     ``prefill_context_kinds`` and ``decode_context_kinds``: attention kinds whose prompts, or cache, it divides over
-    context-parallel ranks ("… with experts": in models that have some).
+    context-parallel ranks ("… with experts": in models that have some). ``core``: which of its engine cores runs, or what
+    it was built for; ``usual_core``: the one it takes where none is named; ``backends``: all it can be built for there.
     """
 
     id: str
@@ -50,6 +51,8 @@ class EngineProfile:
     accounting: str
     kv_layout: str
     core: str = ""
+    usual_core: str = ""
+    backends: tuple[str, ...] = ()
     newest: bool = True
     known_version: bool = True
     memory_fraction: Fraction = 1.0

@@ -18,10 +18,12 @@ from llmsizer.validation.statistics import ErrorRow
 
 
 def local_errors(catalog: Catalog | None = None, calibration: str = "auto") -> list[ErrorRow]:
-    """Errors of all rows of ``llama_cpp_speed.yaml`` that the catalog can answer."""
+    """Errors of all rows of ``llama_cpp_speed.yaml`` that are compared and that the catalog can answer."""
     catalog = catalog if catalog is not None else load_catalog()
     errors: list[ErrorRow] = []
     for row in measured_rows("llama_cpp_speed.yaml"):
+        if not row.get("scored", True):
+            continue
         for words in questions(row, calibration):
             try:
                 estimate = ask(words, catalog)
@@ -35,13 +37,21 @@ def questions(row: Mapping[str, Any], calibration: str = "auto") -> Iterator[Wor
     """The questions a row answers: its prompt alone, and generation from an empty context."""
     shared: dict[str, Any] = {
         "model": row["model"], "hardware": row["hardware"], "quantization": row["quantization"], "concurrency": 1,
-        "engine": f"llama.cpp@{row['version']}" if "version" in row else "llama.cpp", "batching": "static",
+        "engine": _engine(row), "batching": "static",
         "calibration": calibration, "flash_attention": row.get("flash_attention"), "ignore_memory": True,
+        **row.get("words", {}),
     }  # fmt: skip
     if "pp_tok_s" in row["measured"]:
         yield Words(**shared, input_tokens=int(row["prompt_tokens"]), output_tokens=1)
     if "tg_tok_s" in row["measured"]:
         yield Words(**shared, input_tokens=1, output_tokens=int(row["generated_tokens"]))
+
+
+def _engine(row: Mapping[str, Any]) -> str:
+    """The engine of a row as it is typed, with the version and the backend where the row states them."""
+    version = f"@{row['version']}" if "version" in row else ""
+    backend = f"+{row['backend']}" if "backend" in row else ""
+    return f"llama.cpp{version}{backend}"
 
 
 def local_row_errors(row: Mapping[str, Any], case: Case, answer: Answer) -> Iterator[ErrorRow]:

@@ -24,6 +24,8 @@ QUANTITIES = {
     "TPOT under load": "tpot", "latency of a batch of 1 to 8": "tpot", "throughput of a static batch": "tpot",
     "TTFT under load": "ttft", "throughput at maximum load": "throughput",
 }  # fmt: skip
+# Its lines are written by llama_cpp_spread.
+LLAMA_CPP = "llama.cpp"
 SHORT = ("tpot", "ttft", "throughput")
 # Fewer comparisons or groups than this give an engine no widths of its own.
 FEWEST_COMPARISONS, FEWEST_GROUPS = 20, 4
@@ -34,6 +36,9 @@ HEADING = """# Widths of the 80 % intervals: 10th and 90th percentile of ln(meas
 # widened about their median, as the prediction of one more group from so few groups (models on devices) is.
 # tier extrapolated: the same rows estimated with the curves fitted over all devices, widened by {elsewhere} in
 # quadrature, the error that kernels of a device left out of the fit show (device_left_out of the curves).
+# llama.cpp: written by `python -m llmsizer.authoring.fit.llama_cpp_spread` from rows marked fit in llama_cpp_speed.yaml
+# and speed.yaml; measured: without a model on a device; extrapolated: without a device and the curves that only it tells.
+# What holds four fifths of the errors either way, every device counting the same.
 #
 # Written by llmsizer.authoring.fit.spread; do not edit by hand.
 family: spread
@@ -168,14 +173,17 @@ def main(arguments: Sequence[str]) -> int:
         left = [each for part in pool.map(_left_out_of, range(len(by_regime(rows)))) for each in part]
     engines = {each.group[0] for each in left}
     unseen = residuals([elsewhere(row) for row in rows if row.row["engine"] in engines], {})
+    file = package_file("calibrations/spread.yaml")
+    others = [line for line in file.read_text().splitlines() if f"engine: {LLAMA_CPP}," in line]
     text = text_of([*spread_rows(left), *elsewhere_rows(unseen)], date.today())
-    write_whole(str(package_file("calibrations/spread.yaml")), text)
+    write_whole(str(file), text + "".join(f"{line}\n" for line in others))
     return 0
 
 
 def fit_rows() -> list[FitRow]:
     """The rows that set figures."""
-    return prepared([row for row in measured_rows("speed.yaml") if row["role"] == "fit"], load_catalog())
+    rows = (row for row in measured_rows("speed.yaml") if row["engine"] != LLAMA_CPP)
+    return prepared([row for row in rows if row["role"] == "fit"], load_catalog())
 
 
 def _left_out_of(number: int) -> list[Residual]:
