@@ -79,12 +79,17 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class StateTensor:
-    """A per-sequence state of fixed size, such as a recurrent state or a convolution tail."""
+    """A per-sequence state of fixed size: a recurrent state, or the tail of a convolution.
+
+    ``needs_float32``: the checkpoint asks for a recurrent state in 32 bit; where it does not, engines
+    differ.
+    """
 
     name: str
     elements: Elements
     units: Count
-    kept_in_float32: bool = False
+    is_recurrent: bool = False
+    needs_float32: bool = False
 
 
 class CacheKind(Enum):

@@ -40,7 +40,7 @@ from llmsizer.schema.deployment import Case
 from llmsizer.schema.model import LayerGroup
 from llmsizer.sizing.context_collectives import cache_collectives, prompt_collectives
 from llmsizer.sizing.kernels import Cost, Kernel
-from llmsizer.sizing.kv_cache import STATE_BITS
+from llmsizer.sizing.kv_cache import state_bits
 from llmsizer.sizing.machine import Machine, cache_machine
 from llmsizer.sizing.steps import Load
 
@@ -318,10 +318,10 @@ def _recurrent(case: Case, attention: Attention) -> Iterator[Kernel]:
     cache = attention.cache()
     if cache is None:
         return
-    matrix = next(tensor for tensor in cache.states if tensor.kept_in_float32)
+    matrix = next(tensor for tensor in cache.states if tensor.is_recurrent)
     elements = _share(case, matrix)
-    width = total([_share(case, tensor) for tensor in cache.states if not tensor.kept_in_float32], "width")
-    state = state_bytes(elements, STATE_BITS)
+    width = total([_share(case, tensor) for tensor in cache.states if not tensor.is_recurrent], "width")
+    state = state_bytes(elements, state_bits(matrix, case.native, case.engine.states_in_float32))
     mixer = State(elements, state, width, bytes_per_value(case.native.bits))
     yield ScanPrefill("recurrence of prompts", mixer, cache_machine(case, "scan_prefill", "bf16"))
     yield ScanDecode("recurrence of the states", mixer, cache_machine(case, "scan_decode", "bf16"))
