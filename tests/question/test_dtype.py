@@ -35,7 +35,8 @@ def test_dtype_casts_16_bit_checkpoints_too() -> None:
 
 def test_quantized_weights_stay() -> None:
     told = llmsizer.estimate("llama-3.1-8b", "a100", quantization="awq", dtype="half").to_dict()
-    assert told["question"]["quantization"].startswith("awq") and told["question"]["dtype"] == "fp16"
+    assert told["question"]["quantization"].startswith("awq")
+    assert told["question"]["dtype"] == "fp16"
 
 
 def test_an_old_device_takes_fp16() -> None:
