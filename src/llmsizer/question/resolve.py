@@ -16,7 +16,7 @@ from llmsizer.core.errors import InvalidQuestion, UnsupportedCombination
 from llmsizer.question.limits import batching_of, check_length, limits_of, prompts_of, seconds_of
 from llmsizer.question.speculation import draft_of
 from llmsizer.question.splits import check_context_split, check_split
-from llmsizer.question.support import check_cache, check_support, kernel_notes
+from llmsizer.question.support import check_cache, check_support, input_notes, kernel_notes
 from llmsizer.question.traffic import with_traffic, workload_of
 from llmsizer.question.words import (
     Words,
@@ -60,7 +60,7 @@ def resolve(words: Words, catalog: Catalog) -> Resolved:
     parallel = _parallel(words)
     check_split(model, parallel)
     check_context_split(model, parallel, engine)
-    notes += kernel_notes(model, scheme, engine, parallel)
+    notes += [*kernel_notes(model, scheme, engine, parallel), *input_notes(model)]
     machine = catalog.networked_node(accelerator.id.partition("@")[0])
     if parallel.devices > accelerator.reach and machine is not None:
         notes.append(f"network between machines: that of {machine.id} ({machine.network or 'as its catalog entry says'})")

@@ -49,7 +49,7 @@ from llmsizer.sizing.steps import Load
 class Heads:
     """Attention of one rank: ``heads`` query heads over ``groups`` cached key/value heads (1 for a
     latent), a key of ``key_width`` and a value of ``value_width`` elements, ``entries`` cached elements
-    per token; ``window`` bounds the keys a query sees."""
+    per token; ``window`` bounds the keys a query sees; ``encoder_tokens`` are all that cross-attention sees."""
 
     heads: Count
     groups: Count
@@ -59,6 +59,7 @@ class Heads:
     window: Tokens | None
     cache_bytes: BytesPerElement
     value_bytes: BytesPerElement
+    encoder_tokens: Tokens | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,10 @@ class Prefill:
         sequences = prompt_sequences(step.prefill_sequences)
         tokens = tokens_each(step.prefill_tokens, sequences)
         keys: Tokens = total([named(step.prefill_context, "context"), named(tokens, "tokens")], "keys")
-        if shape.window is None:
+        if shape.encoder_tokens is not None:
+            keys = shape.encoder_tokens
+            pairs = attention_rows(rows_of_tokens(tokens), rows_of_tokens(keys))
+        elif shape.window is None:
             pairs = causal_pairs(tokens, step.prefill_context)
         else:
             pairs, keys = windowed_pairs(tokens, step.prefill_context, shape.window), visible_tokens(keys, shape.window)
@@ -128,7 +132,7 @@ class Decode:
         return load.step.decode_batch
 
     def _keys(self, load: Load) -> Tokens:
-        context = load.step.decode_context
+        context = load.step.decode_context if self.heads.encoder_tokens is None else self.heads.encoder_tokens
         seen = context if self.heads.window is None else visible_tokens(context, self.heads.window)
         return seen if plain(self.context_ranks) == 1 else rank_tokens(seen, self.context_ranks)
 
@@ -266,8 +270,8 @@ def _grouped(case: Case, attention: GroupedQuery) -> Iterator[Kernel]:
     window = attention.sliding_window if attention.sliding_window is not None else attention.attention_chunk_size
     entries = repeated_width(repeated_width(groups, dim), 2)
     shape = Heads(heads, groups, dim, dim, entries, window, bytes_per_value(case.cache_format.bits),
-                  bytes_per_value(case.native.bits))  # fmt: skip
-    sharing = case.parallel.decode_context_parallel_size if window is None else 1
+                  bytes_per_value(case.native.bits), case.model.encoder_tokens if attention.cross else None)  # fmt: skip
+    sharing = case.parallel.decode_context_parallel_size if window is None and not attention.cross else 1
     yield from _attending(case, "attention", shape, shape, sharing)
 
 
