@@ -213,5 +213,5 @@ def question_of(resolved: Resolved) -> dict[str, Any]:
         "input_tokens": case.workload.input_tokens,
         "output_tokens": case.workload.output_tokens,
         "concurrency": concurrency,
-        "request_rate": words.request_rate,
+        "request_rate": case.request_rate,
     }
