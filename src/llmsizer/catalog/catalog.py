@@ -189,7 +189,10 @@ def overlay_paths(given: Sequence[str | Path] | str | Path | None) -> tuple[Path
     if given is not None:
         listed = [given] if isinstance(given, (str, Path)) else list(given)
         for path in listed:
-            found += _files(Path(path))
+            files = _files(Path(path))
+            if not files:
+                raise CatalogError("holds no .yaml file", file=str(path), hint="Given with --catalog.")
+            found += files
     return tuple(found)
 
 

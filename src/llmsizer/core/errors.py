@@ -35,7 +35,12 @@ class CatalogError(LlmsizerError):
         where = ":".join(str(part) for part in (file, line) if part)
         prefix = ": ".join(part for part in (where, field) if part)
         super().__init__(f"{prefix}: {message}" if prefix else message, hint)
-        self.file, self.line, self.field = file, line, field
+        self.file, self.line, self.field, self.told = file, line, field, message
+
+    def within(self, field: str, line: int | None) -> CatalogError:
+        """The same error about a part of ``field``, which begins at ``line``."""
+        whole = ".".join(part for part in (field, self.field) if part)
+        return CatalogError(self.told, file=self.file, line=self.line or line, field=whole, hint=self.hint)
 
 
 class UnknownName(LlmsizerError):
