@@ -22,7 +22,7 @@ from llmsizer.catalog.models import model_of_entry
 from llmsizer.catalog.names import find, name_table
 from llmsizer.catalog.records import Record, accelerator_of_processor, noun_of
 from llmsizer.core.errors import CatalogError, InvalidQuestion, UnknownName
-from llmsizer.core.quantities import parse_quantity
+from llmsizer.core.quantities import quantity_of
 from llmsizer.schema.accelerator import Accelerator, Node, Processor
 from llmsizer.schema.calibration import Calibration
 from llmsizer.schema.engine import EngineProfile
@@ -150,7 +150,7 @@ class Catalog:
 
 
 def _resized(device: Accelerator, size: str) -> Accelerator:
-    memory = parse_quantity(size, "byte")
+    memory = quantity_of(f"'{device.id}@{size}'", size, "byte")
     if not 0 < memory < float("inf"):
         raise InvalidQuestion(f"'{device.id}@{size}': expected a size of memory above zero", f"for example: {device.id}@64GiB")
     if not device.unified_memory:

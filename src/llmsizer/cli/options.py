@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import partial, wraps
 from typing import Annotated, Any
 
 import typer
@@ -114,11 +114,11 @@ def with_words(options: Mapping[str, Any]) -> Callable[[Callable[..., None]], Ca
     return decorated
 
 
-def read_time(text: str | None) -> float | None:
+def read_time(flag: str, text: str | None) -> float | None:
     """``2s`` in seconds."""
-    from llmsizer.core.quantities import parse_quantity
+    from llmsizer.core.quantities import quantity_of
 
-    return None if text is None else float(parse_quantity(text, "second"))
+    return None if text is None else quantity_of(flag, text, "second")
 
 
 def read_classes(texts: list[str] | None) -> Any:
@@ -131,7 +131,8 @@ def read_classes(texts: list[str] | None) -> Any:
 
 
 COMPOSITE: dict[str, Callable[[Any], Any]] = {
-    "workload": read_classes, "think_seconds": read_time, "batch_window_seconds": read_time,
+    "workload": read_classes, "think_seconds": partial(read_time, "--think"),
+    "batch_window_seconds": partial(read_time, "--batch-window"),
 }  # fmt: skip
 
 

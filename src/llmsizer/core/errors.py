@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+FEW_NAMES = 24  # as many as a hint may list
+
 
 class LlmsizerError(Exception):
     """A mistake in the question or in a file, worded for the person who made it.
@@ -47,8 +49,11 @@ class UnknownName(LlmsizerError):
     """A name that is in no catalog; carries the nearest ones."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], extra: str = "") -> None:
-        near = nearest(name, known)
+        every = list(known)
+        near = nearest(name, every)
         hint = f"Did you mean: {', '.join(near)}?" if near else ""
+        if not near and 0 < len(every) <= FEW_NAMES:
+            hint = f"known: {', '.join(sorted(every))}"
         super().__init__(f"unknown {kind} '{shortened(name)}'", " ".join(filter(None, (hint, extra))))
         self.kind, self.name, self.near = kind, name, near
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # Parts of a SpeedEstimate that are parts of the JSON, and the figures of its `load`.
 SPEED_PARTS = ("latency", "throughput", "prefill", "decode")
+PARTS = ("memory", *SPEED_PARTS, "cost")  # what has numbers to derive
 LOAD_FIGURES = ("running", "waiting", "decode_batch")
 # Fields of a MemoryEstimate that go into the JSON beside `per_gpu`, in order.
 MEMORY_FIGURES = (
@@ -173,6 +174,10 @@ class Estimate(Result):
         part, _, key = path.partition(".")
         if part == "cost" and self.cost is not None:
             return self.cost.value(key)
+        if part not in PARTS:
+            raise UnknownName("number", path, PARTS)
+        if part != "memory" and self.speed is None:
+            raise UnknownName("number", path, [], "The deployment does not fit: it has no speed and no cost.")
         case, replay = lift(self.case), {}
         if path.split(".")[0] in SPEED_PARTS and self.speed is not None:
             from llmsizer.sizing.speed import speed_estimate
