@@ -49,7 +49,7 @@ class UnknownName(LlmsizerError):
     """A name that is in no catalog; carries the nearest ones."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], extra: str = "") -> None:
-        every = list(known)
+        every = list(dict.fromkeys(known))
         near = nearest(name, every)
         hint = f"Did you mean: {', '.join(near)}?" if near else ""
         if not near and 0 < len(every) <= FEW_NAMES:

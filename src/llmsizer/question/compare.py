@@ -31,7 +31,7 @@ class Combination:
     @property
     def title(self) -> str:
         """The words that tell it apart."""
-        return ", ".join(self.words.values()) or "all"
+        return ", ".join(self.words.values()) or "as asked"
 
 
 def _speed(part: str, name: str) -> Callable[[Estimate], Any]:

@@ -132,4 +132,4 @@ def _moves(each: Moved, name: str) -> str:
 
 
 def _percent(factor: float | None) -> str:
-    return "–" if factor is None else f"{100 * (factor - 1):+.1f} %"
+    return "–" if factor is None else f"{100 * (factor - 1):+.1f}%"

@@ -54,10 +54,12 @@ def _word(value: Any) -> str:
 
 
 def digits(number: float) -> str:
-    """A number with three digits, more where it is large; empty for no number."""
+    """A number with three digits, more where it is large; empty for no number. What is counted stays whole."""
     if number != number or abs(number) == float("inf"):
         return ""
-    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
+    if abs(number) >= 100 or isinstance(number, int) or number == 0:
+        return f"{number:,.0f}"
+    return f"{number:#.3g}".rstrip(".")
 
 
 def sweep_text(found: Sweep, form: str) -> str:

@@ -223,13 +223,19 @@ def find_value(root: Mapping[str, Any], path: str, case: Case) -> Value:
     return (
         found
         if isinstance(found, Value)
-        else Value(found, _unit_of(path), walked[-1], Source("found by search over the formulas above"))
+        else Value(found, unit_of(path), walked[-1], Source("found by search over the formulas above"))
     )
 
 
-def _unit_of(path: str) -> str:
-    name = path.rsplit(".", 1)[-1]
-    return "byte" if name.endswith("bytes") else "token" if name.endswith("tokens") else "1"
+_UNITS = {
+    "seconds": "second", "bytes": "byte", "tokens": "token", "flop": "FLOP", "bytes_per_token_per_gpu": "byte/token",
+    "bytes_per_further_token": "byte/token", "bytes_per_sequence": "byte", "flop_per_byte": "FLOP/byte",
+}  # fmt: skip
+
+
+def unit_of(path: str) -> str:
+    """The unit that a number's path ends in."""
+    return next((unit for ending, unit in _UNITS.items() if f"_{path.rsplit('.', 1)[-1]}".endswith(f"_{ending}")), "1")
 
 
 def as_plain(noun: Any) -> dict[str, Any]:
