@@ -8,8 +8,7 @@ from typing import Any
 
 from llmsizer.core.quantities import GIB
 from llmsizer.question.compare import Comparison
-from llmsizer.report.sweep import digits
-from llmsizer.report.tables import Table
+from llmsizer.report.tables import Table, digits
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llmsizer.core.explain import plain
 from llmsizer.core.quantities import human
-from llmsizer.report.tables import Table
+from llmsizer.report.tables import Table, digits
 from llmsizer.sizing.estimate import Estimate
 from llmsizer.sizing.speed import Phase, SpeedEstimate
 
@@ -52,8 +52,8 @@ def cost_lines(estimate: Estimate) -> list[str]:
     text = f"Cost        {cost['usd_per_hour']:,.2f} USD/h ({what})"
     if cost["usd_per_million_output_tokens"] is not None:
         text += (
-            f": {cost['usd_per_million_input_tokens']:,.3g} USD per million input and "
-            f"{cost['usd_per_million_output_tokens']:,.3g} per million output tokens at this load"
+            f": {digits(cost['usd_per_million_input_tokens'])} USD per million input and "
+            f"{digits(cost['usd_per_million_output_tokens'])} per million output tokens at this load"
         )
     return [text]
 
@@ -94,17 +94,13 @@ def operations_table(phase: Phase, title: str) -> Table:
     """The kernels of a step, largest first."""
     rows = [
         [
-            each["name"], _digits(each["flop"] / 1e9), _digits(each["bytes"] / 1e6), f"{each['intensity_flop_per_byte']:,.0f}",
+            each["name"], digits(each["flop"] / 1e9), digits(each["bytes"] / 1e6), f"{each['intensity_flop_per_byte']:,.0f}",
             each["bound"], f"{1e3 * each['seconds']:,.3f}", f"{100 * each['share']:.1f}",
         ]
         for each in phase.operations
     ]  # fmt: skip
     headers = ["operation (all layers)", "GFLOP", "MB", "FLOP/B", "bound", "ms", "%"]
     return Table(title, headers, rows, right=(1, 2, 3, 5, 6))
-
-
-def _digits(number: float) -> str:
-    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def seconds(value: object) -> str:
@@ -114,8 +110,7 @@ def seconds(value: object) -> str:
 
 def rate(value: object) -> str:
     """A rate with three digits."""
-    number = float(plain(value))
-    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+    return digits(float(plain(value)))
 
 
 def count(number: float) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from llmsizer.core.errors import InvalidQuestion, LlmsizerError
 from llmsizer.core.files import write_whole
 from llmsizer.question.sweep import Sweep
-from llmsizer.report.tables import Table, as_csv, as_json
+from llmsizer.report.tables import Table, as_csv, as_json, digits
 
 # Columns of the printed table: the figure, its header, and its number in the header's unit.
 SHOWN: Sequence[tuple[str, str, float]] = (
@@ -51,15 +51,6 @@ def _word(value: Any) -> str:
     if isinstance(value, str) or value is None:
         return value or "default"
     return f"{value:,.6g}" if value % 1 or abs(value) >= 1e6 else f"{value:,.0f}"
-
-
-def digits(number: float) -> str:
-    """A number with three digits, more where it is large; empty for no number. What is counted stays whole."""
-    if number != number or abs(number) == float("inf"):
-        return ""
-    if abs(number) >= 100 or isinstance(number, int) or number == 0:
-        return f"{number:,.0f}"
-    return f"{number:#.3g}".rstrip(".")
 
 
 def sweep_text(found: Sweep, form: str) -> str:

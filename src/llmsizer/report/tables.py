@@ -95,3 +95,12 @@ def as_json(data: Any) -> str:
 def flat_texts(data: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     """Nested data as (dotted path, value) pairs; the items of a list in one text."""
     return ((path, "; ".join(map(str, value)) if isinstance(value, list) else value) for path, value in flat(data))
+
+
+def digits(number: float) -> str:
+    """A number with three digits, more where it is large; empty for no number. What is counted stays whole."""
+    if number != number or abs(number) == float("inf"):
+        return ""
+    if abs(number) >= 100 or isinstance(number, int) or number == 0:
+        return f"{number:,.0f}"
+    return f"{number:#.3g}".rstrip(".")
