@@ -85,7 +85,7 @@ class KernelMaker:
         """The products of an operation: weights of one input and one format run as one."""
         joined: dict[tuple[float, str], list[Weight]] = {}
         for weight in operation.weights:
-            if weight.role is not Role.NORM and plain(weight.in_features) > 1:
+            if not weight.is_vector:
                 key = (float(plain(weight.in_features)), self._format_name(weight, group, layers))
                 joined.setdefault(key, []).append(weight)
         for (_, name), weights in joined.items():
