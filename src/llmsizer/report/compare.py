@@ -62,6 +62,11 @@ def compare_notes(comparison: Comparison) -> list[str]:
     return [
         *(f"{each.title}: {each.refusal}" for each in found if each.refusal),
         *(f"{each.title}: {'; '.join(reasons)}" for each, reasons in misfits),
+        *(
+            f"{each.title}: more requests come than it can serve; the wait for the first token grows without end"
+            for each in found
+            if each.estimate is not None and each.estimate.speed is not None and each.estimate.speed.is_overloaded
+        ),
     ]
 
 

@@ -16,11 +16,12 @@ def speed_lines(estimate: Estimate) -> list[str]:
         return []
     latency, rates = speed.latency, speed.throughput
     first, token, end = (seconds(latency.ttft_seconds), seconds(latency.tpot_seconds), seconds(latency.e2e_seconds))
+    before = "without the wait in the queue: " if speed.is_overloaded else ""
     per_user = 1 / float(plain(latency.tpot_seconds))
     prompt, answer = int(plain(case.workload.input_tokens)), int(plain(case.workload.output_tokens))
     return [
         f"Load        {load_text(speed, estimate)}",
-        f"Latency     first token {first}, then {token} a token ({per_user:,.0f} tokens/s each), {end} in all "
+        f"Latency     {before}first token {first}, then {token} a token ({per_user:,.0f} tokens/s each), {end} in all "
         f"({prompt:,} tokens in, {answer:,} out)",
         f"Throughput  {rate(rates.output_tokens_per_second)} output tokens/s, {rate(rates.requests_per_second)} requests/s"
         + (f", {rate(rates.output_tokens_per_second_per_gpu)} output tokens/s a device" if case.parallel.devices > 1 else ""),
@@ -63,7 +64,7 @@ def load_text(speed: SpeedEstimate, estimate: Estimate) -> str:
     asked = estimate.case.request_rate
     running = float(plain(speed.running))
     waiting = float(plain(speed.waiting))
-    if asked is not None and waiting == float("inf"):
+    if asked is not None and speed.is_overloaded:
         most = rate(speed.throughput.requests_per_second)
         return f"{asked:g} requests/s is more than it can serve; at most {most}, then the queue grows without end"
     if asked is not None:

@@ -23,6 +23,7 @@ SHOWN: Sequence[tuple[str, str, float]] = (
 # Of them those that a narrow table has room for, and what is narrow.
 MAIN, NARROW = ("latency.ttft_seconds", "latency.tpot_seconds", "throughput.output_tokens_per_second"), 100
 MOST_ROWS = 60
+WAITED = ("latency.ttft_seconds", "latency.e2e_seconds")  # without end where more requests come than can be served
 
 
 def sweep_table(found: Sweep, most: int | None = MOST_ROWS, width: int = NARROW) -> Table:
@@ -37,7 +38,11 @@ def sweep_table(found: Sweep, most: int | None = MOST_ROWS, width: int = NARROW)
     rows = []
     for index in range(len(found) if most is None else min(len(found), most)):
         verdict = ["yes" if found["fits"][index] else "no"] if fits else []
-        figures = [digits(found[name][index] * factor) if name in found.columns else "" for name, _, factor in shown]
+        grows = _entry(found, "load.waiting", index) == float("inf")
+        figures = [
+            "grows" if grows and name in WAITED else digits(found[name][index] * factor) if name in found.columns else ""
+            for name, _, factor in shown
+        ]
         last = _entry(found, bound if found["fits"][index] else "reason", index)
         rows.append([*(_word(found[name][index]) for name in words), *verdict, *figures, last or ""])
     return Table("", headers, rows, right=tuple(range(len(words) + len(fits), len(headers) - 1)))
