@@ -27,6 +27,10 @@ def test_cross_attention_reads_the_encoder_tokens_of_every_sequence(concurrency:
     assert told["decode"]["bytes"] == pytest.approx(2 * weights + batch * LAYERS * 2 * HIDDEN * 2 * keys, rel=0.02)
 
 
+def test_every_sequence_keeps_keys_and_values_of_the_encoder() -> None:
+    assert whisper(1)["memory"]["state_bytes_per_sequence"] == LAYERS * ENCODER * 2 * HIDDEN * 2
+
+
 def test_the_encoder_output_is_projected_once_a_request() -> None:
     told = whisper(1)
     once = {each["name"]: each["flop"] for each in told["prefill"]["operations"]}
