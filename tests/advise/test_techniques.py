@@ -177,7 +177,7 @@ ODD = [
     {"model": "deepseek-r1", "hardware": "h200", "tensor_parallel_size": 8, "concurrency": "max"},
     {"model": "llama-3.1-8b", "hardware": "m2-ultra@64GiB", "quantization": "Q4_K_M"},
     {"model": "llama-3.1-8b", "hardware": "tpu-v5e", "concurrency": 4},
-    {"model": "bge-large-en-v1.5", "hardware": "l4", "input_tokens": 256},
+    {"model": "whisper-large-v3", "hardware": "l4", "input_tokens": 256},
     {"model": "llama-3.1-8b", "hardware": "l40s", "request_rate": 500},
     {"model": "llama-3.1-8b", "hardware": "h100", "engine": "torch", "batching": "static", "concurrency": 4},
     {"model": "mixtral-8x7b", "hardware": "a100", "tensor_parallel_size": 2, "transform": "prune:2:4", "concurrency": 16},

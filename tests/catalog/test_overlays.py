@@ -299,3 +299,26 @@ def test_unknown_names(catalog: llmsizer.Catalog):
             with pytest.raises(UnknownName) as caught:
                 look_up(name)
             assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("accelerators: {h100-sxm5-80gb: {aliases: [h100, h200]}}\n", "aliases: 'h200' already means h200-sxm5-141gb"),
+        ("models: {me/mine: {aliases: [Whisper], config: {}}}\n", "me/mine.aliases: 'Whisper' already means"),
+        ("models: {me/mine: {config: {model_type: llama}}}\n", "x.yaml:1: models.me/mine.config.num_hidden_layers: is missing"),
+        ("models: {me/mine: {config: [1]}}\n", "models.me/mine.config: expected a mapping"),
+        ("accelerators: {h100-sxm5-80gb: {aliases: h100}}\n", "aliases: expected a list, got 'h100'"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_and_where(text: str, says: str, tmp_path: Path):
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(CatalogError) as told:
+        llmsizer.load_catalog(path)
+    assert says in str(told.value)
+
+
+def test_a_folder_without_a_catalog_is_refused(tmp_path: Path):
+    with pytest.raises(CatalogError, match=r"holds no \.yaml file"):
+        llmsizer.load_catalog(tmp_path)

@@ -30,7 +30,8 @@ def test_nothing_near():
     assert nearest("zzz", KNOWN) == []
     assert nearest("", KNOWN) == []
     assert nearest("x", []) == []
-    assert UnknownName("model", "zzz", KNOWN).hint == ""
+    assert UnknownName("model", "zzz", KNOWN).hint == f"known: {', '.join(sorted(KNOWN))}"
+    assert UnknownName("model", "zzz", [*KNOWN, *(f"aaaa{number}" for number in range(30))]).hint == ""
 
 
 @given(st.text(max_size=300), st.lists(st.text(max_size=30), max_size=8))

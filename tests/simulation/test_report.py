@@ -45,7 +45,7 @@ def test_plots_are_written(result, tmp_path):
     pytest.importorskip("matplotlib")
     save_plots(result, tmp_path / "run.svg")
     assert (tmp_path / "run.svg").stat().st_size > 10_000
-    with pytest.raises(LlmsizerError, match="cannot write the plot"):
+    with pytest.raises(LlmsizerError, match="cannot be written"):
         save_plots(result, tmp_path / "none" / "run.png")
 
 

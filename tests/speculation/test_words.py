@@ -8,11 +8,11 @@ import pytest
 
 import llmsizer
 from llmsizer.catalog.acceptance import methods, published, usual_content
-from llmsizer.cli.options import read_speculative
 from llmsizer.core.errors import InvalidQuestion, LlmsizerError, UnsupportedCombination
 from llmsizer.core.explain import plain
 from llmsizer.formulas.speculation import speculated_tokens
 from llmsizer.question.speculation import METHODS, continued
+from llmsizer.question.written import read_speculative
 from llmsizer.sizing.speculation import acceptance_of_length, yielded_tokens
 
 WORDS: dict[str, Any] = {"model": "llama-3.1-8b", "hardware": "h100", "max_model_len": 4096}
@@ -154,3 +154,12 @@ def test_words_of_the_command_line() -> None:
     assert read_speculative("eagle3:3:profile=0.8/0.7/0.5") == {
         "method": "eagle3", "num_speculative_tokens": 3, "profile": "0.8/0.7/0.5",
     }  # fmt: skip
+
+
+def test_words_of_the_command_line_serve_python_too() -> None:
+    words: dict[str, Any] = {"tensor_parallel_size": 2, "max_model_len": 8192}
+    written = llmsizer.estimate("llama-3.1-70b", "h200", speculative="draft:llama-3.2-1b:5", **words)
+    mapped = {"method": "draft", "model": "llama-3.2-1b", "num_speculative_tokens": 5}
+    assert written.to_dict() == llmsizer.estimate("llama-3.1-70b", "h200", speculative=mapped, **words).to_dict()
+    with pytest.raises(InvalidQuestion, match="--adapters: expected COUNTxRANK"):
+        llmsizer.estimate("llama-3.1-70b", "h200", adapters="many", **words)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from llmsizer.core.errors import InvalidQuestion
 from llmsizer.formulas.workload import second_moment
+from llmsizer.question.lengths import read_lengths
 from llmsizer.schema.lengths import Fixed, Histogram, LengthPairs, LogNormal, Uniform
 from llmsizer.schema.moments import class_moments, moments
 from llmsizer.schema.workload import (
@@ -146,3 +149,10 @@ def test_shares_weigh_sessions():
 def test_impossible_workloads_are_refused(wrong):
     with pytest.raises(InvalidQuestion):
         wrong()
+
+
+def test_a_trace_is_no_file_of_lengths(tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text("arrival,input,output\n0,100,10\n1,200,20\n")
+    with pytest.raises(InvalidQuestion, match="3 columns, but expected tokens and weight"):
+        read_lengths("input_tokens", str(path))

@@ -45,7 +45,8 @@ class Weight:
 
     ``in_features`` × ``out_features`` elements each, ``bias`` more elements per copy. ``units`` is
     the number of indivisible pieces along the split axis (attention heads, groups): a rank holds
-    whole ones, and a piece is replicated when there are more ranks than pieces.
+    whole ones, and a piece is replicated when there are more ranks than pieces. A vector (``is_vector``) is added
+    or multiplied elementwise: no product runs for it.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Weight:
     split: Split = Split.REPLICATED
     units: Count | None = None
     quantizable: bool = True
+    is_vector: bool = False
 
     def elements(self) -> Elements:
         """Elements of all copies, biases included."""
@@ -79,12 +81,17 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class StateTensor:
-    """A per-sequence state of fixed size, such as a recurrent state or a convolution tail."""
+    """A per-sequence state of fixed size: a recurrent state, or the tail of a convolution.
+
+    ``needs_float32``: the checkpoint asks for a recurrent state in 32 bit; where it does not, engines
+    differ.
+    """
 
     name: str
     elements: Elements
     units: Count
-    kept_in_float32: bool = False
+    is_recurrent: bool = False
+    needs_float32: bool = False
 
 
 class CacheKind(Enum):
@@ -131,4 +138,4 @@ class Operation:
 
 def vector(name: str, width: Count, copies: Count = 1, role: Role = Role.NORM) -> Weight:
     """A norm, scale or other vector kept in the checkpoint's own precision on every rank."""
-    return Weight(name, role, width, 1, copies, quantizable=False)
+    return Weight(name, role, width, 1, copies, quantizable=False, is_vector=True)

@@ -22,7 +22,7 @@ from llmsizer.catalog.models import model_of_entry
 from llmsizer.catalog.names import find, name_table
 from llmsizer.catalog.records import Record, accelerator_of_processor, noun_of
 from llmsizer.core.errors import CatalogError, InvalidQuestion, UnknownName
-from llmsizer.core.quantities import parse_quantity
+from llmsizer.core.quantities import quantity_of
 from llmsizer.schema.accelerator import Accelerator, Node, Processor
 from llmsizer.schema.calibration import Calibration
 from llmsizer.schema.engine import EngineProfile
@@ -150,7 +150,7 @@ class Catalog:
 
 
 def _resized(device: Accelerator, size: str) -> Accelerator:
-    memory = parse_quantity(size, "byte")
+    memory = quantity_of(f"'{device.id}@{size}'", size, "byte")
     if not 0 < memory < float("inf"):
         raise InvalidQuestion(f"'{device.id}@{size}': expected a size of memory above zero", f"for example: {device.id}@64GiB")
     if not device.unified_memory:
@@ -189,7 +189,10 @@ def overlay_paths(given: Sequence[str | Path] | str | Path | None) -> tuple[Path
     if given is not None:
         listed = [given] if isinstance(given, (str, Path)) else list(given)
         for path in listed:
-            found += _files(Path(path))
+            files = _files(Path(path))
+            if not files:
+                raise CatalogError("holds no .yaml file", file=str(path), hint="Given with --catalog.")
+            found += files
     return tuple(found)
 
 

@@ -114,6 +114,13 @@ def validate(kind: type[T], data: Mapping[str, Any], document: Document, path: K
         raise worded(first, where, document, path, known) from None
 
 
+_EXPECTED = {
+    **dict.fromkeys(("dict_type", "mapping_type", "model_type", "dataclass_type"), "expected a mapping"),
+    **dict.fromkeys(("list_type", "tuple_type"), "expected a list"),
+    "string_type": "expected a text", "bool_type": "expected true or false", "bool_parsing": "expected true or false",
+}  # fmt: skip
+
+
 def worded(error: Any, where: KeyPath, document: Document, path: KeyPath, known: list[str]) -> CatalogError:
     """One of pydantic's errors at ``where`` below ``path``, with what was expected; ``known``: the fields there."""
     kind, full = error["type"], (*path, *where)
@@ -123,7 +130,7 @@ def worded(error: Any, where: KeyPath, document: Document, path: KeyPath, known:
         return document.error("not a known field", full, hint)
     if kind in {"missing", "missing_argument", "missing_keyword_only_argument"}:
         return document.error("is missing", full)
-    message = error["msg"].replace("Input should be", "expected").replace("Value error, ", "")
+    message = _EXPECTED.get(kind) or error["msg"].replace("Input should be", "expected").replace("Value error, ", "")
     given = error.get("input")
     shown = "" if kind == "unit" or isinstance(given, (Mapping, list)) else f", got {str(given)[:60]!r}"
     return document.error(f"{message}{shown}", full)

@@ -232,7 +232,7 @@ def _mamba1(traits: Traits) -> Mamba1:
         intermediate_size=hidden * config.integer("expand", 2), state_size=config.integer("state_size", 16),
         conv_kernel=config.integer("conv_kernel", 4),
         time_step_rank=-(-hidden // 16) if automatic else config.integer("time_step_rank"),
-        inner_norms=bool(traits.values.get("mamba_inner_norms")),
+        inner_norms=bool(traits.values.get("mamba_inner_norms")), state_in_float32=traits["state_dtype"] == "float32",
     )  # fmt: skip
 
 
@@ -242,7 +242,7 @@ def mamba2(traits: Traits) -> Mamba2:
     return Mamba2(
         num_heads=config.integer("mamba_num_heads"), head_dim=config.integer("mamba_head_dim"),
         state_size=config.integer("ssm_state_size"), n_groups=config.integer("n_groups"),
-        conv_kernel=config.integer("conv_kernel"),
+        conv_kernel=config.integer("conv_kernel"), state_in_float32=traits["state_dtype"] == "float32",
     )  # fmt: skip
 
 
@@ -251,7 +251,8 @@ def _gated_delta_net(traits: Traits) -> GatedDeltaNet:
         "linear_num_key_heads", "linear_num_value_heads", "linear_key_head_dim", "linear_value_head_dim",
         "linear_conv_kernel_dim",
     )  # fmt: skip
-    return GatedDeltaNet(**{name: traits.config.integer(name) for name in names})
+    sizes = {name: traits.config.integer(name) for name in names}
+    return GatedDeltaNet(**sizes, state_in_float32=traits["state_dtype"] == "float32")
 
 
 def _kimi_delta(traits: Traits) -> KimiDelta:

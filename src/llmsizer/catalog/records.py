@@ -12,7 +12,7 @@ from typing import Any
 
 from llmsizer.core.errors import InvalidQuestion
 from llmsizer.core.explain import Provenance, Source
-from llmsizer.core.quantities import parse_quantity
+from llmsizer.core.quantities import quantity_of
 from llmsizer.schema.accelerator import Accelerator, Node, Processor
 
 PRICE_SECTIONS = ("prices", "purchase_prices", "cost_assumptions")
@@ -52,7 +52,7 @@ def accelerator_of_processor(processor: Processor, size: str) -> Accelerator:
         raise InvalidQuestion(
             f"'{processor.id}' is a processor: say how much memory it has", f"for example: {processor.id}@256GiB"
         )
-    memory = parse_quantity(size, "byte")
+    memory = quantity_of(f"'{processor.id}@{size}'", size, "byte")
     peaks = {
         dtype: float(processor.cores * processor.base_clock * operations)
         for dtype, operations in processor.operations_per_clock_per_core.items()

@@ -15,12 +15,13 @@ from llmsizer.catalog.entries import Sources, entries, provenance_of, unwrap, va
 from llmsizer.catalog.models import ModelEntry, model_of_entry
 from llmsizer.catalog.price_entries import price_record, with_more_rates
 from llmsizer.catalog.records import NOUNS, PRICE_SECTIONS, SECTIONS, Record
-from llmsizer.core.errors import UnitError, nearest
+from llmsizer.core.errors import CatalogError, UnitError, nearest
 from llmsizer.core.explain import Provenance, Source
 from llmsizer.core.quantities import GIB, parse_quantity
-from llmsizer.core.yaml import Document, load_file
+from llmsizer.core.yaml import Document, dotted, load_file
 
 OTHER_SECTIONS = {"sources", "architectures"}
+DEVICES = ("accelerators", "cpus")  # answer to one set of names
 
 # What CUDA keeps of a discrete device beyond what nvidia-smi reports as total. Start-up logs show
 # 0.33 to 0.80 GiB (measurements/memory.yaml); used only where the total is not measured.
@@ -90,7 +91,10 @@ def _model_record(name: str, data: Mapping[str, Any], provenance: Provenance, do
         raise document.error("is empty: expected the fields of a config.json", (*path, "config"))
     lines = {key: line for key in entry.config if (line := document.line((*path, "config", key)))}
     made = Record(_plain(entry), _sources(provenance), document.file, lines)
-    model_of_entry(name, made.data, provenance, document.file, lines)  # refuses what no builder can read
+    try:
+        model_of_entry(name, made.data, provenance, document.file, lines)
+    except CatalogError as problem:
+        raise problem.within(dotted((*path, "config")), document.line(path)) from None
     return made
 
 
@@ -158,6 +162,7 @@ def overlay(records: Mapping[str, Mapping[str, Record]], path: Path) -> dict[str
     source = Source(f"override in {path}", tier="specified")
     merged = {section: dict(found) for section, found in records.items()}
     for section in SECTIONS:
+        _check_names(section, document, merged)
         for name, raw in entries(document, section).items():
             below = merged[section].get(name)
             if section in PRICE_SECTIONS:
@@ -167,6 +172,18 @@ def overlay(records: Mapping[str, Mapping[str, Record]], path: Path) -> dict[str
             else:
                 merged[section][name] = _overridden(section, name, raw, below, document, _with_file(sources), source)
     return merged
+
+
+def _check_names(section: str, document: Document, below: Mapping[str, Mapping[str, Record]]) -> None:
+    """Refuses an alias that already means another entry: it would silently answer for it."""
+    sections = DEVICES if section in DEVICES else (section,)
+    meant = {given.lower(): name for each in sections for name, held in below[each].items() for given in (name, *held.aliases)}
+    for name, raw in entries(document, section).items():
+        aliases = raw.get("aliases")
+        for alias in aliases if isinstance(aliases, list) else ():
+            other = meant.get(str(alias).lower(), name)
+            if other != name:
+                raise document.error(f"'{alias}' already means {other}", (section, name, "aliases"))
 
 
 FILE_SOURCE = "this file"

@@ -8,9 +8,11 @@ import typer
 
 from llmsizer.cli.options import CatalogPaths, catalog_of, with_question
 from llmsizer.cli.output import width
+from llmsizer.core.quantities import human
 from llmsizer.question.ask import ask
 from llmsizer.question.words import Words
 from llmsizer.report.tables import flat_texts
+from llmsizer.sizing.estimate import unit_of
 
 EXAMPLES = """Examples:
 
@@ -39,4 +41,4 @@ def command(
     for name, value in flat_texts(parts):
         if "operations" in name or isinstance(value, str):
             continue
-        print(f"{name} = {value:,.10g}" if isinstance(value, (int, float)) else f"{name} = {value}")
+        print(f"{name} = {human(value, unit_of(name)) if isinstance(value, (int, float)) else value}")

@@ -146,6 +146,8 @@ def _print_error(error: LlmsizerError) -> None:
 
 
 def _exit_code(stop: SystemExit) -> int:
+    if isinstance(stop.__context__, BrokenPipeError):  # the reader has seen enough
+        return 0
     if stop.code is None:
         return 0
     return stop.code if isinstance(stop.code, int) else 2

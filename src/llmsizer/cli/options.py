@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import partial, wraps
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +12,6 @@ import typer
 from llmsizer.catalog.catalog import Catalog, load_catalog
 from llmsizer.cli.completion import Completed, devices, engines, models, schemes
 from llmsizer.cli.manner import detail
-from llmsizer.core.errors import InvalidQuestion
 from llmsizer.question.words import Words
 
 Format = Annotated[str, typer.Option("--format", "-f", help="table, json, csv or markdown.", metavar="FORMAT")]
@@ -115,55 +114,11 @@ def with_words(options: Mapping[str, Any]) -> Callable[[Callable[..., None]], Ca
     return decorated
 
 
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()
-
-
-def read_speculative(text: str | None) -> dict[str, Any] | None:
-    """``draft:llama-3.2-1b:5:length=2.6`` as method, model, tokens and how many of them stand."""
-    if not text:
-        return None
-    method, *rest = text.split(":")
-    found: dict[str, Any] = {"method": method}
-    for part in rest:
-        name, told, value = part.partition("=")
-        if told:
-            found[name.strip()] = value.strip()
-        elif _is_number(part):
-            found["num_speculative_tokens"] = int(part) if len(part) < 10 else part
-        else:
-            found["model"] = part
-    return found
-
-
-def read_adapters(text: str | None) -> dict[str, Any] | None:
-    """``4x16`` as four adapters of rank 16."""
-    if not text:
-        return None
-    count, _, rank = text.lower().partition("x")
-    if not (_is_number(count) and _is_number(rank)):
-        raise InvalidQuestion(f"--adapters: expected COUNTxRANK, got '{text[:40]}'", "for example: --adapters 4x16")
-    return {"count": count, "rank": rank}
-
-
-def read_offload(text: str | None) -> dict[str, Any] | None:
-    """``weights=0.3,gpu_layers=20`` as a mapping."""
-    if not text:
-        return None
-    found: dict[str, Any] = {}
-    for part in text.split(","):
-        key, separator, value = part.partition("=")
-        if not separator:
-            raise InvalidQuestion(f"--offload: expected KEY=VALUE, got '{part[:40]}'", "for example: --offload weights=0.3")
-        found[key.strip()] = value.strip()
-    return found
-
-
-def read_time(text: str | None) -> float | None:
+def read_time(flag: str, text: str | None) -> float | None:
     """``2s`` in seconds."""
-    from llmsizer.core.quantities import parse_quantity
+    from llmsizer.core.quantities import quantity_of
 
-    return None if text is None else float(parse_quantity(text, "second"))
+    return None if text is None else quantity_of(flag, text, "second")
 
 
 def read_classes(texts: list[str] | None) -> Any:
@@ -176,8 +131,8 @@ def read_classes(texts: list[str] | None) -> Any:
 
 
 COMPOSITE: dict[str, Callable[[Any], Any]] = {
-    "speculative": read_speculative, "adapters": read_adapters, "offload": read_offload, "workload": read_classes,
-    "think_seconds": read_time, "batch_window_seconds": read_time,
+    "workload": read_classes, "think_seconds": partial(read_time, "--think"),
+    "batch_window_seconds": partial(read_time, "--batch-window"),
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from llmsizer.cli.manner import is_quiet, styled
 from llmsizer.core.errors import InvalidQuestion, nearest
-from llmsizer.report.tables import FORMATS, Table, as_csv, as_json, as_markdown, as_text
+from llmsizer.report.tables import FORMATS, HEADER_PADDING, Table, as_csv, as_json, as_markdown, as_text
 
 
 def checked_format(name: str) -> str:
@@ -71,25 +71,35 @@ def print_tables(heading: str, tables: Sequence[Table], form: str, notes: Sequen
 def fitted(table: Table, columns: int) -> Table:
     """The table with headers and text wrapped so that every line fits: numbers stay whole, and words while they can."""
     places = range(len(table.headers))
+    room = columns - len(GUTTER) * (len(places) - 1)
+    tight = sum(_widths(table, HEADER_PADDING)) > room
+    padding = 0 if tight else HEADER_PADDING
+    widths = _widths(table, padding)
     numbers = [_width_of(row[place] for row in table.rows) if place in table.right else 0 for place in places]
-    words = [_width_of(str(header).split()) + HEADER_PADDING for header in table.headers]
-    widths = [max(_width_of(row[place] for row in table.rows), _width_of([table.headers[place]]) + HEADER_PADDING)
-              for place in places]  # fmt: skip
-    room = columns - len(GUTTER) * (len(widths) - 1)
+    words = [_width_of(str(header).split()) + padding for header in table.headers]
+    whole = [_width_of(word for row in table.rows for word in str(row[place]).split()) for place in places]
     for order, least in (
         (table.right, [max(pair) for pair in zip(numbers, words, strict=True)]),
         (places[-1:], [NARROW] * len(widths)),
+        (places, [max(*each, NARROWEST) for each in zip(numbers, words, whole, strict=True)]),
         (places, [max(*pair, NARROWEST) for pair in zip(numbers, words, strict=True)]),
         (places, [max(number, NARROWEST) for number in numbers]),
     ):
         _narrow(widths, room, order, least)
-    headers = [_wrapped(header, size - HEADER_PADDING) for header, size in zip(table.headers, widths, strict=True)]
+    headers = [_wrapped(header, size - padding) for header, size in zip(table.headers, widths, strict=True)]
     rows = [[_wrapped(cell, size) for cell, size in zip(row, widths, strict=True)] for row in table.rows]
-    return Table(table.title, headers, rows, table.right)
+    return Table(table.title, headers, rows, table.right, tight)
 
 
-GUTTER, HEADER_PADDING = "  ", 2  # as tabulate writes them
+GUTTER = "  "
 NARROW, NARROWEST = 24, 6  # letters of a wrapped column: of the last one alone, and of any
+
+
+def _widths(table: Table, padding: int) -> list[int]:
+    return [
+        max(_width_of(row[place] for row in table.rows), _width_of([header]) + padding)
+        for place, header in enumerate(table.headers)
+    ]
 
 
 def _narrow(widths: list[int], room: int, places: Iterable[int], least: Sequence[int]) -> None:

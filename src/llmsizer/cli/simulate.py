@@ -10,7 +10,7 @@ from llmsizer.cli.output import checked_format, print_tables
 from llmsizer.cli.progress import Progress
 from llmsizer.core.errors import InvalidQuestion
 from llmsizer.core.files import write_whole
-from llmsizer.core.quantities import parse_quantity
+from llmsizer.core.quantities import quantity_of
 from llmsizer.question.words import Words, checked_fraction, checked_integer
 from llmsizer.report.tables import as_json
 
@@ -123,7 +123,7 @@ def _asked(given: Mapping[str, Any]) -> Asked:
     if given.get("result_cache_hit_rate") is not None:
         found["result_cache_hit_rate"] = checked_fraction("result_cache_hit_rate", given["result_cache_hit_rate"], most=0.999)
     if given.get("scatter") is not None:
-        found["scatter_seconds"] = parse_quantity(given["scatter"], "second")
+        found["scatter_seconds"] = quantity_of("--scatter", given["scatter"], "second")
     if given.get("preemption") is not None:
         found["engine"] = {"preemption": given["preemption"]}
     found |= {name: given[name] for name in ("routing",) if given.get(name) is not None}
@@ -135,7 +135,11 @@ def _asked(given: Mapping[str, Any]) -> Asked:
 
 
 def _targets(given: Mapping[str, Any]) -> Any:
-    times = {f"{name}_seconds": parse_quantity(given[name], "second") for name in ("ttft", "tpot", "e2e") if given.get(name)}
+    times = {
+        f"{name}_seconds": quantity_of(f"--{name}", given[name], "second")
+        for name in ("ttft", "tpot", "e2e")
+        if given.get(name)
+    }
     if not times:
         return None
     from llmsizer.schema.workload import Targets

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+FEW_NAMES = 24  # as many as a hint may list
+
 
 class LlmsizerError(Exception):
     """A mistake in the question or in a file, worded for the person who made it.
@@ -35,15 +37,23 @@ class CatalogError(LlmsizerError):
         where = ":".join(str(part) for part in (file, line) if part)
         prefix = ": ".join(part for part in (where, field) if part)
         super().__init__(f"{prefix}: {message}" if prefix else message, hint)
-        self.file, self.line, self.field = file, line, field
+        self.file, self.line, self.field, self.told = file, line, field, message
+
+    def within(self, field: str, line: int | None) -> CatalogError:
+        """The same error about a part of ``field``, which begins at ``line``."""
+        whole = ".".join(part for part in (field, self.field) if part)
+        return CatalogError(self.told, file=self.file, line=self.line or line, field=whole, hint=self.hint)
 
 
 class UnknownName(LlmsizerError):
     """A name that is in no catalog; carries the nearest ones."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], extra: str = "") -> None:
-        near = nearest(name, known)
+        every = list(dict.fromkeys(known))
+        near = nearest(name, every)
         hint = f"Did you mean: {', '.join(near)}?" if near else ""
+        if not near and 0 < len(every) <= FEW_NAMES:
+            hint = f"known: {', '.join(sorted(every))}"
         super().__init__(f"unknown {kind} '{shortened(name)}'", " ".join(filter(None, (hint, extra))))
         self.kind, self.name, self.near = kind, name, near
 

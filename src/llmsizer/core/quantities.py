@@ -154,6 +154,15 @@ def parse_quantity(text: Any, unit: str) -> float:
     return value
 
 
+def quantity_of(name: str, text: Any, unit: str, example: str = "") -> float:
+    """``parse_quantity`` of what is called ``name``: its error says so."""
+    try:
+        return parse_quantity(text, unit)
+    except UnitError as error:
+        hint = f"Write for example: {example}" if example else error.hint
+        raise UnitError(f"{name}: {error.message}", hint) from None
+
+
 _EXAMPLES = {
     "byte": "80 GiB", "byte/second": "3.35 TB/s", "FLOP/second": "989.4 TFLOP/s", "second": "500 ms",
     "USD/hour": "2.5 USD/h", "USD/second": "2.5 USD/h", "watt": "700 W", "joule/second": "700 W",

@@ -8,7 +8,7 @@ from llmsizer.catalog.catalog import Catalog
 from llmsizer.catalog.prices import assumption
 from llmsizer.core.errors import UnitError
 from llmsizer.core.explain import QUESTION, Provenance
-from llmsizer.core.quantities import parse_quantity
+from llmsizer.core.quantities import quantity_of
 from llmsizer.cost.case import CostCase
 from llmsizer.cost.extras import extras_of
 from llmsizer.cost.owned import rented_power
@@ -51,4 +51,4 @@ def cost_case(
 def _intensity(given: str | float | None) -> float | None:
     if isinstance(given, (int, float)) and not isinstance(given, bool):
         raise UnitError(f"emissions: expected a quantity in [gram/joule], got {given:g}", "Write for example: 400 g/kWh")
-    return None if given is None else parse_quantity(given, "gram/joule")
+    return None if given is None else quantity_of("emissions", given, "gram/joule", "400 g/kWh")

@@ -156,7 +156,11 @@ def left_for_cache(case: Case, memory: MemoryEstimate) -> float | None:
 
 def _state_cache(case: Case, memory: MemoryEstimate) -> float | None:
     """SGLang's pool of recurrent states: a fixed share of the cache pool."""
-    if case.engine.state_fraction is None or not _number(memory.state_bytes_per_sequence):
+    if (
+        case.engine.state_fraction is None
+        or case.model.encoder_tokens is not None
+        or not _number(memory.state_bytes_per_sequence)
+    ):
         return None
     return _number(memory.per_gpu.kv_cache_bytes) * _number(case.engine.state_fraction)
 

@@ -12,7 +12,7 @@ The parameters are measured data (``catalog/data/calibrations``), fitted by ``au
 from __future__ import annotations
 
 from llmsizer.core.explain import Constant, formula
-from llmsizer.core.numerics import minimum, sqrt
+from llmsizer.core.numerics import floor, minimum, sqrt, where
 from llmsizer.core.quantities import (
     Bytes,
     BytesPerElement,
@@ -56,6 +56,34 @@ def windowed_pairs(tokens: Tokens, context: Tokens, window: Tokens) -> Count:
     growing = minimum(window - minimum(context, window), tokens)
     filling = growing * (minimum(context, window) + (growing + ONE_TOKEN) / 2.0)
     return (filling + (tokens - growing) * window) / (ONE_TOKEN * ONE_TOKEN)
+
+
+@formula(reference="chunked attention (Llama 4): a token attends to those of its own chunk up to itself")
+def chunked_pairs(tokens: Tokens, context: Tokens, chunk: Tokens) -> Count:
+    """Pairs of query and key of ``tokens`` new tokens when each sees only its own chunk.
+
+    >>> chunked_pairs(4.0, 0.0, 2.0)
+    6.0
+    >>> chunked_pairs(4.0, 101.0, 50.0)
+    14.0
+    """
+    first = context - chunk * floor(context / chunk)
+    whole = floor((first + tokens) / chunk)
+    last = first + tokens - whole * chunk
+    pairs = whole * chunk * (chunk + ONE_TOKEN) + last * (last + ONE_TOKEN) - first * (first + ONE_TOKEN)
+    return pairs / 2.0 / (ONE_TOKEN * ONE_TOKEN)
+
+
+@formula(reference="chunked attention (Llama 4): beyond the first, sequences stand in the middle of one on average")
+def tokens_of_chunk(context: Tokens, chunk: Tokens) -> Tokens:
+    """Cached tokens that a decoding query sees on average when it sees only its own chunk.
+
+    >>> tokens_of_chunk(1000.0, 8192.0)
+    1000.0
+    >>> tokens_of_chunk(100000.0, 8192.0)
+    4096.0
+    """
+    return where(context < chunk, context, chunk / 2.0)
 
 
 @formula(reference="definition of a sliding window")

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from llmsizer.core.errors import InvalidQuestion, nearest
-from llmsizer.core.quantities import parse_quantity
+from llmsizer.core.quantities import quantity_of
 from llmsizer.cost.demand import demand_of
 from llmsizer.planner.question import PICKS, Choices, PlanQuestion, checked_choice_list
 from llmsizer.planner.targets import targets_of
@@ -100,11 +100,14 @@ def _choices(told: Mapping[str, Any]) -> Choices:
     return Choices(**lists, **rest)
 
 
+LIMITS = {"most_usd_per_hour": "budget", "most_watts": "power"}  # as plan files call them
+
+
 def _amount(name: str, given: Any, unit: str) -> float:
     """A limit with its unit; a bare number is USD an hour or watts, as the word says."""
     if isinstance(given, (int, float)) and not isinstance(given, bool):
         return checked_fraction(name, given, least=1e-9, most=1e12)
-    number = parse_quantity(given, unit) * (3600.0 if unit == "USD/second" else 1.0)
+    number = quantity_of(LIMITS[name], given, unit) * (3600.0 if unit == "USD/second" else 1.0)
     return checked_fraction(name, number, least=1e-9, most=1e12)
 
 

@@ -13,13 +13,13 @@ from llmsizer.catalog.engines import engine_names
 from llmsizer.catalog.entries import worded
 from llmsizer.catalog.formats import cache_format, quantization_scheme
 from llmsizer.catalog.paths import is_model_path
-from llmsizer.catalog.prices import offers
 from llmsizer.core.errors import InvalidQuestion, LlmsizerError, UnknownName
 from llmsizer.core.yaml import Document, KeyPath, load_file
 from llmsizer.planner.ask import question_of
 from llmsizer.planner.plan import plan_question
 from llmsizer.planner.plan_fields import share
 from llmsizer.planner.planning import Answer, Planning
+from llmsizer.planner.prices import check_region
 from llmsizer.planner.question import ANY, PlanQuestion
 from llmsizer.planner.scenarios import DEMANDS, PLACES, Place, laid_over, words_of
 from llmsizer.planner.traces import demand_and_lengths
@@ -219,12 +219,6 @@ def _engine(name: str, _: Catalog) -> None:
         raise UnknownName("engine", name, engine_names())
 
 
-def _region(name: str, catalog: Catalog) -> None:
-    known = dict.fromkeys(rate.region for offer in offers(catalog).values() for rate in offer.rates if rate.region)
-    if name.lower() not in {each.lower() for each in known}:
-        raise UnknownName("region", name, known)
-
-
 _READERS: dict[str, Callable[[Any, Catalog, Path], Any]] = {
     "model": _model,
     "trace": lambda given, _, folder: _inside(given, folder),
@@ -234,6 +228,6 @@ _READERS: dict[str, Callable[[Any, Catalog, Path], Any]] = {
     "formats": _each(lambda name, _: quantization_scheme(name)),
     "cache_formats": _each(lambda name, _: [cache_format(part) for part in name.split("/")]),
     "engines": _each(_engine),
-    "regions": _each(_region),
+    "regions": _each(check_region),
     **{name: lambda given, *_: share(given) for name in SHARES},
 }

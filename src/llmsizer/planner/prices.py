@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmsizer.catalog.catalog import Catalog
 from llmsizer.catalog.prices import find_provider, providers
+from llmsizer.catalog.prices import offers as known_offers
 from llmsizer.core.errors import UnknownName, UnsupportedCombination
 from llmsizer.core.explain import plain
 from llmsizer.cost.case import CostCase
@@ -69,10 +70,13 @@ class DevicePrices:
 def device_prices(
     choices: Choices, devices: Sequence[Accelerator], catalog: Catalog, extras: Extras | None = None
 ) -> DevicePrices:
-    """The offers that a plan may take; ``extras``: what is paid besides. Raises UnknownName for a provider nobody knows."""
+    """The offers that a plan may take; ``extras``: what is paid besides. Raises UnknownName for a provider or region
+    nobody knows."""
     import numpy as np
 
     names = [_provider(name, catalog) for name in choices.providers]
+    for region in choices.regions:
+        check_region(region, catalog)
     offers, unpriced = [], {}
     for device in devices:
         try:
@@ -97,6 +101,13 @@ def _provider(name: str, catalog: Catalog) -> str:
     if found is None:
         raise UnknownName("provider", name, providers(catalog))
     return found
+
+
+def check_region(name: str, catalog: Catalog) -> None:
+    """Refuses a region in which nobody rents."""
+    known = dict.fromkeys(rate.region for offer in known_offers(catalog).values() for rate in offer.rates if rate.region)
+    if name.lower() not in {each.lower() for each in known}:
+        raise UnknownName("region", name, known)
 
 
 def _offers(choices: Choices, names: Sequence[str], device: Accelerator, catalog: Catalog) -> list[Rental | OwnedHardware]:

@@ -37,6 +37,7 @@ def ask(words: Words, catalog: Catalog | None = None) -> Estimate:
     notes = [*resolved.notes, *_length_notes(resolved.case, memory)]
     case = with_concurrency(resolved.case, words, memory)
     speed = speed_estimate(case, memory) if memory.fits or words.ignore_memory else None
+    notes += _overload_notes(case, speed)
     return Estimate(
         question=question_of(replace(resolved, case=case)),
         case=case,
@@ -177,6 +178,17 @@ def _length_notes(case: Case, memory: MemoryEstimate) -> list[str]:
     ]
 
 
+def _overload_notes(case: Case, speed: SpeedEstimate | None) -> list[str]:
+    """Says so where more requests come than can be served: what is timed then lacks the wait, which has no end."""
+    if speed is None or not speed.is_overloaded:
+        return []
+    most = float(plain(speed.throughput.requests_per_second))
+    return [
+        f"load: {case.request_rate:g} requests/s are more than the {most:.3g} that can be served; the times leave out the "
+        "wait in the queue, which grows without end"
+    ]
+
+
 def question_of(resolved: Resolved) -> dict[str, Any]:
     """Every word resolved, the typed names kept."""
     case, words = resolved.case, resolved.words
@@ -213,5 +225,5 @@ def question_of(resolved: Resolved) -> dict[str, Any]:
         "input_tokens": case.workload.input_tokens,
         "output_tokens": case.workload.output_tokens,
         "concurrency": concurrency,
-        "request_rate": words.request_rate,
+        "request_rate": case.request_rate,
     }

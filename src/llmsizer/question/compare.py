@@ -31,7 +31,7 @@ class Combination:
     @property
     def title(self) -> str:
         """The words that tell it apart."""
-        return ", ".join(self.words.values()) or "all"
+        return ", ".join(self.words.values()) or "as asked"
 
 
 def _speed(part: str, name: str) -> Callable[[Estimate], Any]:
@@ -40,6 +40,12 @@ def _speed(part: str, name: str) -> Callable[[Estimate], Any]:
         return plain(getattr(found, name)) if found is not None else None
 
     return read
+
+
+def _waited(name: str) -> Callable[[Estimate], Any]:
+    """A time that the wait in a queue is part of: none where the queue grows without end."""
+    read = _speed("latency", name)
+    return lambda estimate: None if estimate.speed is None or estimate.speed.is_overloaded else read(estimate)
 
 
 def _memory(name: str) -> Callable[[Estimate], Any]:
@@ -62,9 +68,9 @@ FIGURES: Mapping[str, Callable[[Estimate], Any]] = {
     "kv_cache_bytes": _device("kv_cache_bytes"),
     "kv_capacity_tokens": _memory("kv_capacity_tokens"),
     "max_concurrency_at_workload": _memory("max_concurrency_at_workload"),
-    "ttft_seconds": _speed("latency", "ttft_seconds"),
+    "ttft_seconds": _waited("ttft_seconds"),
     "tpot_seconds": _speed("latency", "tpot_seconds"),
-    "e2e_seconds": _speed("latency", "e2e_seconds"),
+    "e2e_seconds": _waited("e2e_seconds"),
     "requests_per_second": _speed("throughput", "requests_per_second"),
     "output_tokens_per_second": _speed("throughput", "output_tokens_per_second"),
     "output_tokens_per_second_per_gpu": _speed("throughput", "output_tokens_per_second_per_gpu"),

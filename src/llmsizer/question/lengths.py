@@ -55,7 +55,7 @@ def read_lengths(name: str, path: str) -> Histogram:
     try:
         with open(path, newline="", encoding="utf-8-sig") as lines:
             for place, row in enumerate(csv.reader(lines), 1):
-                if row and not (place == 1 and not row[0].strip().isdigit()):
+                if row and not (place == 1 and len(row) <= 2 and not row[0].strip().isdigit()):
                     tokens.append(_entry(name, path, place, row))
                     weights.append(_weight(name, path, place, row))
     except (OSError, UnicodeDecodeError) as error:
@@ -67,6 +67,9 @@ def read_lengths(name: str, path: str) -> Histogram:
 
 
 def _entry(name: str, path: str, line: int, row: list[str]) -> int:
+    if len(row) > 2:
+        hint = "expected lines such as 1024,17; a file of requests is a trace: llmsizer simulate --trace"
+        raise InvalidQuestion(f"{path}:{line}: {_flag(name)}: {len(row)} columns, but expected tokens and weight", hint)
     try:
         return checked_integer(name, row[0].strip(), most=LARGEST_LENGTH)
     except InvalidQuestion as problem:

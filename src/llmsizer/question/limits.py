@@ -128,7 +128,9 @@ def check_length(words: Words, model: Model, workload: Workload, limits: dict[st
     needed = longest_request(workload)
     most = limits["max_model_len"]
     if needed > most and limits["len_from"] != "workload":
-        given = f"--input-tokens {workload.input_tokens:,.0f} and --output-tokens {workload.output_tokens:,.0f}"
+        prompt = "a prompt of" if words.input_tokens is None else "--input-tokens"
+        answer = "an answer of" if words.output_tokens is None else "--output-tokens"
+        given = f"{prompt} {workload.input_tokens:,.0f} and {answer} {workload.output_tokens:,.0f}"
         if workload.spread is not None:
             given = f"requests of up to {needed:,} tokens"
         raise InvalidQuestion(

@@ -16,7 +16,7 @@ from llmsizer.core.errors import InvalidQuestion, UnsupportedCombination
 from llmsizer.question.limits import batching_of, check_length, limits_of, prompts_of, seconds_of
 from llmsizer.question.speculation import draft_of
 from llmsizer.question.splits import check_context_split, check_split
-from llmsizer.question.support import check_cache, check_support, kernel_notes
+from llmsizer.question.support import check_cache, check_support, input_notes, kernel_notes
 from llmsizer.question.traffic import with_traffic, workload_of
 from llmsizer.question.words import (
     Words,
@@ -33,6 +33,8 @@ from llmsizer.schema.number_format import CacheFormat, QuantizationScheme
 
 DTYPES = {"auto": "auto", "half": "fp16", "float16": "fp16", "fp16": "fp16", "bfloat16": "bf16", "bf16": "bf16",
           "float": "fp32", "float32": "fp32", "fp32": "fp32"}  # fmt: skip
+
+PLAIN_SCHEMES = frozenset({"bf16", "fp16", "fp32"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +53,14 @@ def resolve(words: Words, catalog: Catalog) -> Resolved:
     engine = _calibrated(_engine(words, catalog, accelerator, notes), words, accelerator)
     model, file_scheme = _model(words, catalog, notes)
     scheme = file_scheme if words.quantization is None and file_scheme else _scheme(words, model, engine, catalog, notes)
+    dtype = _dtype(words, model, scheme, accelerator, engine, notes)
+    scheme = _cast(words, scheme, dtype)
     check_support(model, scheme, engine, accelerator)
-    dtype = _dtype(words, model, scheme, accelerator, notes)
     scheme = _sparse(words, scheme, dtype, accelerator)
     parallel = _parallel(words)
     check_split(model, parallel)
     check_context_split(model, parallel, engine)
-    notes += kernel_notes(model, scheme, engine, parallel)
+    notes += [*kernel_notes(model, scheme, engine, parallel), *input_notes(model)]
     machine = catalog.networked_node(accelerator.id.partition("@")[0])
     if parallel.devices > accelerator.reach and machine is not None:
         notes.append(f"network between machines: that of {machine.id} ({machine.network or 'as its catalog entry says'})")
@@ -195,17 +198,34 @@ def _scheme(words: Words, model: Model, engine: EngineProfile, catalog: Catalog,
     return published_scheme(model) if scheme.id == model.native_quantization else scheme
 
 
-def _dtype(words: Words, model: Model, scheme: QuantizationScheme, accelerator: Accelerator, notes: list[str]) -> str:
+def _dtype(
+    words: Words, model: Model, scheme: QuantizationScheme, accelerator: Accelerator, engine: EngineProfile, notes: list[str]
+) -> str:
     chosen = DTYPES[checked_choice("dtype", str(words.dtype), list(DTYPES))]
     if chosen == "auto":
-        chosen = scheme.id if scheme.id in {"bf16", "fp16", "fp32"} and words.quantization else model.torch_dtype
-    if chosen == "fp32" and scheme.id != "fp32" and words.dtype == "auto":
-        chosen = "fp16"
+        chosen = scheme.id if scheme.id in PLAIN_SCHEMES and words.quantization else model.torch_dtype
+        if chosen == "fp32" and scheme.id != "fp32":
+            chosen = "fp16"
     capability = accelerator.capability()
-    if chosen == "bf16" and capability is not None and capability < (8, 0):
+    has_bf16 = capability is None or capability >= (8, 0)
+    if chosen == "fp32" and words.dtype == "auto" and not words.quantization and engine.loads_float32_as != "fp32":
+        chosen = engine.loads_float32_as if has_bf16 else "fp16"
+        notes.append(f"dtype: {chosen}, as {engine.title} loads a checkpoint in fp32 (--dtype float32 otherwise)")
+    if chosen == "bf16" and not has_bf16:
         notes.append(f"dtype: fp16, because {accelerator.name} has no bf16")
         chosen = "fp16"
     return chosen
+
+
+def _cast(words: Words, scheme: QuantizationScheme, dtype: str) -> QuantizationScheme:
+    """The scheme that weights are loaded in: unquantized ones are cast to ``dtype``."""
+    if scheme.id not in PLAIN_SCHEMES or scheme.id == dtype:
+        return scheme
+    if words.quantization and DTYPES[str(words.dtype)] != "auto":
+        raise InvalidQuestion(
+            f"--quantization {scheme.id} and --dtype {words.dtype} contradict each other", "unquantized weights take --dtype"
+        )
+    return quantization_scheme(dtype, gguf=False)
 
 
 def _parallel(words: Words) -> Parallel:

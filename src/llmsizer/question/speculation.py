@@ -28,7 +28,7 @@ USUAL_GUESSES, MOST_GUESSES = 3, 64
 
 
 def draft_of(
-    words: str | Mapping[str, Any] | None, model: Model, scheme: QuantizationScheme, catalog: Catalog, notes: list[str]
+    words: Mapping[str, Any] | None, model: Model, scheme: QuantizationScheme, catalog: Catalog, notes: list[str]
 ) -> Draft | None:
     """The draft that the word ``speculative`` asks for; what is assumed of it goes into the notes.
 
@@ -36,7 +36,7 @@ def draft_of(
     """
     if not words:
         return None
-    given = {"method": words} if isinstance(words, str) else checked_mapping("speculative", words, KEYS)
+    given = checked_mapping("speculative", words, KEYS)
     method = _method(given, model)
     profile = _profile(given)
     guesses = given.get("num_speculative_tokens", len(profile) or USUAL_GUESSES)

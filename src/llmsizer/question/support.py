@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 
 from llmsizer.blocks.feed_forward import MixtureOfExperts
 from llmsizer.core.errors import UnsupportedCombination
+from llmsizer.core.explain import plain
 from llmsizer.schema.accelerator import Accelerator
 from llmsizer.schema.deployment import Parallel
 from llmsizer.schema.engine import EngineProfile, SchemeNeed
@@ -23,8 +24,23 @@ def kernel_notes(model: Model, scheme: QuantizationScheme, engine: EngineProfile
     return [f"experts: {engine.title} started with {engine.expert_kernels_setting}"]
 
 
+def input_notes(model: Model) -> list[str]:
+    """What the times leave out of images and sounds."""
+    if model.encoder_tokens is not None:
+        tokens = f"{plain(model.encoder_tokens):,.0f}"
+        return [f"encoder: each request brings {tokens} tokens of its output; the encoder's own pass is not in the times"]
+    if model.towers:
+        return ["times are of text: the pass of images or sounds through the model's towers is not in them"]
+    return []
+
+
 def check_support(model: Model, scheme: QuantizationScheme, engine: EngineProfile, device: Accelerator) -> None:
-    """Refuses a scheme or an attention kind that the engine does not run, there or at all."""
+    """Refuses a scheme or an attention kind that the engine does not run, there or at all, and a model that writes
+    nothing."""
+    if not model.lm_head and all(group.attention is None or group.attention.cache() is None for group in model.layers):
+        raise UnsupportedCombination(
+            f"{model.id} is an encoder: it generates no tokens", f"llmsizer models show {model.id} prints its size."
+        )
     if not supports_scheme(engine, scheme):
         known = ", ".join(engine.schemes)
         raise UnsupportedCombination(f"{engine.title} {engine.version} does not load '{scheme.id}'", f"it loads: {known}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llmsizer.core.errors import InvalidQuestion
+from llmsizer.question.written import READERS
 from llmsizer.schema.accelerator import Accelerator
 from llmsizer.schema.model import Model
 
@@ -18,7 +19,10 @@ LARGEST_COUNT = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """A question as typed; ``None`` means: the engine's own default."""
+    """A question as typed; ``None`` means: the engine's own default.
+
+    ``speculative``, ``adapters`` and ``offload`` may be written in one piece, as on the command line.
+    """
 
     model: str | Path | Model
     hardware: str | Accelerator
@@ -52,7 +56,7 @@ class Words:
     request_rate: float | None = None
     num_prompts: int | None = None
     prefix_cache_hit_rate: float = 0.0
-    speculative: Mapping[str, Any] | str | None = None
+    speculative: Mapping[str, Any] | None = None
     adapters: Mapping[str, Any] | None = None
     offload: Mapping[str, Any] | None = None
     price: Any = None
@@ -63,6 +67,12 @@ class Words:
     expert_skew: float | None = None
     ignore_memory: bool = False
     transform: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, read in READERS.items():
+            written = getattr(self, name)
+            if isinstance(written, str):
+                object.__setattr__(self, name, read(written) if written else None)
 
 
 def checked_integer(name: str, value: Any, least: int = 1, most: int = LARGEST_COUNT) -> int:

@@ -10,7 +10,7 @@ from llmsizer.planner.advice.advise import Advice, Effect
 from llmsizer.planner.advice.figures import Figures
 from llmsizer.planner.sensitivity import STEP
 from llmsizer.planner.sensitivity import Effect as Moved
-from llmsizer.report.tables import Table
+from llmsizer.report.tables import Table, digits
 
 # Figures as columns: their key, their name, and how a value of it is written.
 COLUMNS = {
@@ -36,7 +36,7 @@ def now_line(advice: Advice) -> str:
         f"{_value('output_tokens_per_second', figures)} output tokens/s", f"room for {figures.requests_at_once:,.0f} requests",
     ]  # fmt: skip
     if figures.usd_per_request is not None:
-        parts.append(f"{1e3 * figures.usd_per_request:,.3g} USD for a thousand requests")
+        parts.append(f"{digits(1e3 * figures.usd_per_request)} USD for a thousand requests")
     return f"Now         {', '.join(parts)}"
 
 
@@ -77,7 +77,7 @@ def _value(name: str, figures: Figures) -> str:
         return human(value, "second", 3)
     if name == "weights_bytes":
         return f"{value / GIB:,.1f} GiB"
-    return f"{1e3 * value:,.3g}" if name == "usd_per_request" else f"{value:,.0f}"
+    return f"{digits(1e3 * value)}" if name == "usd_per_request" else f"{value:,.0f}"
 
 
 def caveats_table(advice: Advice, sources: Mapping[str, int]) -> Table:
@@ -132,4 +132,4 @@ def _moves(each: Moved, name: str) -> str:
 
 
 def _percent(factor: float | None) -> str:
-    return "–" if factor is None else f"{100 * (factor - 1):+.1f} %"
+    return "–" if factor is None else f"{100 * (factor - 1):+.1f}%"

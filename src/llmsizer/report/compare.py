@@ -8,8 +8,7 @@ from typing import Any
 
 from llmsizer.core.quantities import GIB
 from llmsizer.question.compare import Comparison
-from llmsizer.report.sweep import digits
-from llmsizer.report.tables import Table
+from llmsizer.report.tables import Table, digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +62,27 @@ def compare_notes(comparison: Comparison) -> list[str]:
     return [
         *(f"{each.title}: {each.refusal}" for each in found if each.refusal),
         *(f"{each.title}: {'; '.join(reasons)}" for each, reasons in misfits),
+        *(
+            f"{each.title}: more requests come than it can serve; the wait for the first token grows without end"
+            for each in found
+            if each.estimate is not None and each.estimate.speed is not None and each.estimate.speed.is_overloaded
+        ),
     ]
 
 
 def compare_heading(comparison: Comparison) -> str:
-    """What the tables show."""
-    return f"{len(comparison.combinations)} side by side, * the best of a row"
+    """What the tables show: what all combinations share, and how many they are."""
+    cases = [each.estimate.case for each in comparison.combinations if each.estimate is not None]
+    shared = [
+        next(iter(names))
+        for names in (
+            {case.model.id for case in cases},
+            {case.accelerator.name for case in cases},
+            {f"{case.engine.title} {case.engine.version}" for case in cases},
+        )
+        if len(names) == 1
+    ]
+    return f"{', '.join(shared)}: {len(comparison.combinations)} side by side, * the best of a row".removeprefix(": ")
 
 
 def _cells(line: Line, values: Sequence[Any]) -> list[str]:
@@ -80,7 +94,7 @@ def _cells(line: Line, values: Sequence[Any]) -> list[str]:
 def _cell(value: Any, scale: float) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "-" if value is None else value if isinstance(value, str) else digits(value * scale)
+    return "-" if value is None else value if isinstance(value, str) else digits(value if scale == 1 else value * scale)
 
 
 def _groups(columns: Sequence[list[str]], first: int, width: int | None) -> Iterator[list[list[str]]]:

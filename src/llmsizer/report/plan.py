@@ -15,7 +15,7 @@ from llmsizer.planner.planning import Planning
 from llmsizer.planner.pool_picks import Pool, PoolPick
 from llmsizer.planner.question import Choices, PlanQuestion
 from llmsizer.planner.sensitivity import Effect
-from llmsizer.report.tables import Table
+from llmsizer.report.tables import Table, digits
 
 MOST_ALTERNATIVES = 8
 MOST_EFFECTS = 5
@@ -181,8 +181,9 @@ def cost_text(pick: Pick) -> str:
     text = f"{pick.usd_per_hour:,.2f} USD/h on {offer_name(pick.offer)}"
     if cost["usd_per_million_output_tokens"] is not None:
         text += (
-            f"; {cost['usd_per_request'] * 1e3:,.3g} USD per thousand requests, {cost['usd_per_million_input_tokens']:,.3g} "
-            f"per million input and {cost['usd_per_million_output_tokens']:,.3g} per million output tokens"
+            f"; {digits(cost['usd_per_request'] * 1e3)} USD per thousand requests, "
+            f"{digits(cost['usd_per_million_input_tokens'])} per million input and "
+            f"{digits(cost['usd_per_million_output_tokens'])} per million output tokens"
         )
     return text
 
@@ -197,9 +198,8 @@ def margin_text(margin: Margin) -> str:
 def room_text(pick: Pick, headroom: float) -> str:
     """What a replica bears and what comes to it."""
     rate = float(plain(pick.estimate.case.request_rate or 0.0))
-    return (
-        f"a replica bears {pick.capacity:,.3g} requests/s within the targets and gets {rate:,.3g}; {headroom:.0%} are kept free"
-    )
+    borne = f"a replica bears {digits(pick.capacity)} requests/s within the targets and gets {digits(rate)}"
+    return f"{borne}; {headroom:.0%} are kept free"
 
 
 def borne_text(pick: Pick) -> str:
@@ -242,7 +242,7 @@ def picks_table(plan: Plan) -> Table:
     bears = plan.question.by == "throughput"
     rows = [
         [
-            pick_name(pick), f"{pick.usd_per_hour:,.2f}", *([f"{pick.borne:,.3g}"] if bears else []),
+            pick_name(pick), f"{pick.usd_per_hour:,.2f}", *([digits(pick.borne)] if bears else []),
             *(_times(margin) for margin in pick.margins),
             pick.estimate.evidence.tier + ("" if pick.is_confirmed else ", misses a target"),
         ]

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmsizer.core.errors import LlmsizerError
 from llmsizer.core.explain import plain
 from llmsizer.core.quantities import human
+from llmsizer.report.figures import blank_figure, checked_picture, save_figure
 from llmsizer.report.tables import Table, as_csv
 from llmsizer.simulation.result import HEADERS, SimulationResult, Spread, Summary
 
@@ -134,16 +134,11 @@ def save_plots(result: SimulationResult, path: str | Path) -> None:
 
     Raises LlmsizerError where matplotlib is not installed or the file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise LlmsizerError("plots need matplotlib", "Install it: pip install matplotlib") from error
-    figure = Figure(figsize=(11, 7), layout="constrained")
+    picture = checked_picture(Path(path))
+    figure = blank_figure(11, 7)
+    figure.set_layout_engine("constrained")
     _draw(result, figure)
-    try:
-        figure.savefig(path, dpi=120)
-    except (OSError, ValueError) as error:
-        raise LlmsizerError(f"cannot write the plot '{path}': {error}", "Endings that work: .png, .svg, .pdf") from error
+    save_figure(figure, picture)
 
 
 def _draw(result: SimulationResult, figure: Figure) -> None:

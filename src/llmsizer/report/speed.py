@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llmsizer.core.explain import plain
 from llmsizer.core.quantities import human
-from llmsizer.report.tables import Table
+from llmsizer.report.tables import Table, digits
 from llmsizer.sizing.estimate import Estimate
 from llmsizer.sizing.speed import Phase, SpeedEstimate
 
@@ -16,11 +16,12 @@ def speed_lines(estimate: Estimate) -> list[str]:
         return []
     latency, rates = speed.latency, speed.throughput
     first, token, end = (seconds(latency.ttft_seconds), seconds(latency.tpot_seconds), seconds(latency.e2e_seconds))
+    before = "without the wait in the queue: " if speed.is_overloaded else ""
     per_user = 1 / float(plain(latency.tpot_seconds))
     prompt, answer = int(plain(case.workload.input_tokens)), int(plain(case.workload.output_tokens))
     return [
         f"Load        {load_text(speed, estimate)}",
-        f"Latency     first token {first}, then {token} a token ({per_user:,.0f} tokens/s each), {end} in all "
+        f"Latency     {before}first token {first}, then {token} a token ({per_user:,.0f} tokens/s each), {end} in all "
         f"({prompt:,} tokens in, {answer:,} out)",
         f"Throughput  {rate(rates.output_tokens_per_second)} output tokens/s, {rate(rates.requests_per_second)} requests/s"
         + (f", {rate(rates.output_tokens_per_second_per_gpu)} output tokens/s a device" if case.parallel.devices > 1 else ""),
@@ -52,8 +53,8 @@ def cost_lines(estimate: Estimate) -> list[str]:
     text = f"Cost        {cost['usd_per_hour']:,.2f} USD/h ({what})"
     if cost["usd_per_million_output_tokens"] is not None:
         text += (
-            f": {cost['usd_per_million_input_tokens']:,.3g} USD per million input and "
-            f"{cost['usd_per_million_output_tokens']:,.3g} per million output tokens at this load"
+            f": {digits(cost['usd_per_million_input_tokens'])} USD per million input and "
+            f"{digits(cost['usd_per_million_output_tokens'])} per million output tokens at this load"
         )
     return [text]
 
@@ -63,7 +64,7 @@ def load_text(speed: SpeedEstimate, estimate: Estimate) -> str:
     asked = estimate.case.request_rate
     running = float(plain(speed.running))
     waiting = float(plain(speed.waiting))
-    if asked is not None and waiting == float("inf"):
+    if asked is not None and speed.is_overloaded:
         most = rate(speed.throughput.requests_per_second)
         return f"{asked:g} requests/s is more than it can serve; at most {most}, then the queue grows without end"
     if asked is not None:
@@ -94,17 +95,13 @@ def operations_table(phase: Phase, title: str) -> Table:
     """The kernels of a step, largest first."""
     rows = [
         [
-            each["name"], _digits(each["flop"] / 1e9), _digits(each["bytes"] / 1e6), f"{each['intensity_flop_per_byte']:,.0f}",
+            each["name"], digits(each["flop"] / 1e9), digits(each["bytes"] / 1e6), f"{each['intensity_flop_per_byte']:,.0f}",
             each["bound"], f"{1e3 * each['seconds']:,.3f}", f"{100 * each['share']:.1f}",
         ]
         for each in phase.operations
     ]  # fmt: skip
     headers = ["operation (all layers)", "GFLOP", "MB", "FLOP/B", "bound", "ms", "%"]
     return Table(title, headers, rows, right=(1, 2, 3, 5, 6))
-
-
-def _digits(number: float) -> str:
-    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def seconds(value: object) -> str:
@@ -114,8 +111,7 @@ def seconds(value: object) -> str:
 
 def rate(value: object) -> str:
     """A rate with three digits."""
-    number = float(plain(value))
-    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+    return digits(float(plain(value)))
 
 
 def count(number: float) -> str:

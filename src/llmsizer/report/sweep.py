@@ -9,7 +9,7 @@ from typing import Any
 from llmsizer.core.errors import InvalidQuestion, LlmsizerError
 from llmsizer.core.files import write_whole
 from llmsizer.question.sweep import Sweep
-from llmsizer.report.tables import Table, as_csv, as_json
+from llmsizer.report.tables import Table, as_csv, as_json, digits
 
 # Columns of the printed table: the figure, its header, and its number in the header's unit.
 SHOWN: Sequence[tuple[str, str, float]] = (
@@ -23,6 +23,7 @@ SHOWN: Sequence[tuple[str, str, float]] = (
 # Of them those that a narrow table has room for, and what is narrow.
 MAIN, NARROW = ("latency.ttft_seconds", "latency.tpot_seconds", "throughput.output_tokens_per_second"), 100
 MOST_ROWS = 60
+WAITED = ("latency.ttft_seconds", "latency.e2e_seconds")  # without end where more requests come than can be served
 
 
 def sweep_table(found: Sweep, most: int | None = MOST_ROWS, width: int = NARROW) -> Table:
@@ -37,7 +38,11 @@ def sweep_table(found: Sweep, most: int | None = MOST_ROWS, width: int = NARROW)
     rows = []
     for index in range(len(found) if most is None else min(len(found), most)):
         verdict = ["yes" if found["fits"][index] else "no"] if fits else []
-        figures = [digits(found[name][index] * factor) if name in found.columns else "" for name, _, factor in shown]
+        grows = _entry(found, "load.waiting", index) == float("inf")
+        figures = [
+            "grows" if grows and name in WAITED else digits(found[name][index] * factor) if name in found.columns else ""
+            for name, _, factor in shown
+        ]
         last = _entry(found, bound if found["fits"][index] else "reason", index)
         rows.append([*(_word(found[name][index]) for name in words), *verdict, *figures, last or ""])
     return Table("", headers, rows, right=tuple(range(len(words) + len(fits), len(headers) - 1)))
@@ -51,13 +56,6 @@ def _word(value: Any) -> str:
     if isinstance(value, str) or value is None:
         return value or "default"
     return f"{value:,.6g}" if value % 1 or abs(value) >= 1e6 else f"{value:,.0f}"
-
-
-def digits(number: float) -> str:
-    """A number with three digits, more where it is large; empty for no number."""
-    if number != number or abs(number) == float("inf"):
-        return ""
-    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
 def sweep_text(found: Sweep, form: str) -> str:

@@ -6,7 +6,8 @@ import csv
 import html
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,22 +18,40 @@ FORMATS = ("table", "json", "csv", "markdown")
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under headers, with a title; headers carry the units."""
+    """Rows under headers, with a title; headers carry the units. ``tight``: columns are no wider than their headers."""
 
     title: str
     headers: Sequence[str]
     rows: Sequence[Sequence[Any]]
     right: Sequence[int] = ()
+    tight: bool = False
 
 
 def as_text(table: Table, indent: str = "  ") -> str:
     """A table for a terminal."""
-    from tabulate import tabulate
+    import tabulate
 
     alignment = ["right" if index in table.right else "left" for index in range(len(table.headers))]
-    body = tabulate(table.rows, headers=list(table.headers), tablefmt="simple", colalign=alignment, disable_numparse=True)
+    with _padding(0 if table.tight else HEADER_PADDING):
+        body = tabulate.tabulate(
+            table.rows, headers=list(table.headers), tablefmt="simple", colalign=alignment, disable_numparse=True
+        )
     lines = [table.title] if table.title else []
     return "\n".join([*lines, *(indent + line.rstrip() for line in body.splitlines())])
+
+
+HEADER_PADDING = 2  # letters that a column is wider than its header
+
+
+@contextmanager
+def _padding(letters: int) -> Iterator[None]:
+    import tabulate
+
+    usual, tabulate.MIN_PADDING = tabulate.MIN_PADDING, letters
+    try:
+        yield
+    finally:
+        tabulate.MIN_PADDING = usual
 
 
 def as_markdown(table: Table) -> str:
@@ -76,3 +95,12 @@ def as_json(data: Any) -> str:
 def flat_texts(data: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     """Nested data as (dotted path, value) pairs; the items of a list in one text."""
     return ((path, "; ".join(map(str, value)) if isinstance(value, list) else value) for path, value in flat(data))
+
+
+def digits(number: float) -> str:
+    """A number with three digits, more where it is large; empty for no number. What is counted stays whole."""
+    if number != number or abs(number) == float("inf"):
+        return ""
+    if abs(number) >= 100 or isinstance(number, int) or number == 0:
+        return f"{number:,.0f}"
+    return f"{number:#.3g}".rstrip(".")

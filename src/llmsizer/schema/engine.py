@@ -34,6 +34,8 @@ class EngineProfile:
     prompt would otherwise be processed whole (None: whole prompts). ``offload`` names what it can
     keep in host memory (fields of ``Offload``), ``host`` the processor assumed there;
     ``checkpoint_cache`` the schemes whose checkpoints ask for an fp8 cache that it then uses by itself;
+    ``states_in_float32``: whether recurrent states take 32 bit where the checkpoint does not say;
+    ``loads_float32_as``: the type that a checkpoint in 32 bit is cast to where --dtype is not given;
     ``cache_optional``: whether it can run without a cache; ``expert_kernels`` by format the curve of
     the kernels that run its routed experts, where those are not its own of that format, and
     ``expert_kernels_setting`` what starts it with them; ``product_kernels`` the same of its dense products;
@@ -72,6 +74,8 @@ class EngineProfile:
     cache_figure: str = "blocks"
     latent_row_alignment: Count | None = None
     absorbed_copies: bool = False
+    states_in_float32: bool = True
+    loads_float32_as: str = "fp32"
     expert_alignment: tuple[Count, Count] | None = None
     load_overhead: Bytes = 0.0
     reserved: Bytes = 0.0

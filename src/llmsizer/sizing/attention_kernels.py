@@ -15,11 +15,13 @@ from llmsizer.formulas.attention import (
     attention_prefill_seconds,
     cache_read_bytes,
     causal_pairs,
+    chunked_pairs,
     query_output_bytes,
     scan_decode_seconds,
     scan_flop,
     scan_prefill_seconds,
     score_matrix_bytes,
+    tokens_of_chunk,
     visible_tokens,
     windowed_pairs,
 )
@@ -40,7 +42,7 @@ from llmsizer.schema.deployment import Case
 from llmsizer.schema.model import LayerGroup
 from llmsizer.sizing.context_collectives import cache_collectives, prompt_collectives
 from llmsizer.sizing.kernels import Cost, Kernel
-from llmsizer.sizing.kv_cache import STATE_BITS
+from llmsizer.sizing.kv_cache import state_bits
 from llmsizer.sizing.machine import Machine, cache_machine
 from llmsizer.sizing.steps import Load
 
@@ -49,7 +51,8 @@ from llmsizer.sizing.steps import Load
 class Heads:
     """Attention of one rank: ``heads`` query heads over ``groups`` cached key/value heads (1 for a
     latent), a key of ``key_width`` and a value of ``value_width`` elements, ``entries`` cached elements
-    per token; ``window`` bounds the keys a query sees."""
+    per token; ``window`` bounds the keys a query sees, to its own chunk where ``chunked``; ``encoder_tokens`` are
+    all that cross-attention sees."""
 
     heads: Count
     groups: Count
@@ -59,6 +62,16 @@ class Heads:
     window: Tokens | None
     cache_bytes: BytesPerElement
     value_bytes: BytesPerElement
+    encoder_tokens: Tokens | None = None
+    chunked: bool = False
+
+    def cached(self, context: Tokens) -> Tokens:
+        """Cached tokens that a decoding query sees of a context."""
+        if self.encoder_tokens is not None:
+            return self.encoder_tokens
+        if self.window is None:
+            return context
+        return tokens_of_chunk(context, self.window) if self.chunked else visible_tokens(context, self.window)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +94,14 @@ class Prefill:
         sequences = prompt_sequences(step.prefill_sequences)
         tokens = tokens_each(step.prefill_tokens, sequences)
         keys: Tokens = total([named(step.prefill_context, "context"), named(tokens, "tokens")], "keys")
-        if shape.window is None:
+        if shape.encoder_tokens is not None:
+            keys = shape.encoder_tokens
+            pairs = attention_rows(rows_of_tokens(tokens), rows_of_tokens(keys))
+        elif shape.window is None:
             pairs = causal_pairs(tokens, step.prefill_context)
         else:
-            pairs, keys = windowed_pairs(tokens, step.prefill_context, shape.window), visible_tokens(keys, shape.window)
+            pairs_of = chunked_pairs if shape.chunked else windowed_pairs
+            pairs, keys = pairs_of(tokens, step.prefill_context, shape.window), visible_tokens(keys, shape.window)
         own = step.prefill_tokens
         if plain(self.context_ranks) > 1:
             tokens, pairs = rank_tokens(tokens, self.context_ranks), rank_pairs(pairs, self.context_ranks)
@@ -130,8 +147,7 @@ class Decode:
         return load.step.decode_batch
 
     def _keys(self, load: Load) -> Tokens:
-        context = load.step.decode_context
-        seen = context if self.heads.window is None else visible_tokens(context, self.heads.window)
+        seen = self.heads.cached(load.step.decode_context)
         return seen if plain(self.context_ranks) == 1 else rank_tokens(seen, self.context_ranks)
 
     def _traffic(self, load: Load, keys: Tokens) -> Bytes:
@@ -270,8 +286,9 @@ def _grouped(case: Case, attention: GroupedQuery) -> Iterator[Kernel]:
     window = attention.sliding_window if attention.sliding_window is not None else attention.attention_chunk_size
     entries = repeated_width(repeated_width(groups, dim), 2)
     shape = Heads(heads, groups, dim, dim, entries, window, bytes_per_value(case.cache_format.bits),
-                  bytes_per_value(case.native.bits))  # fmt: skip
-    sharing = case.parallel.decode_context_parallel_size if window is None else 1
+                  bytes_per_value(case.native.bits), case.model.encoder_tokens if attention.cross else None,
+                  attention.attention_chunk_size is not None)  # fmt: skip
+    sharing = case.parallel.decode_context_parallel_size if window is None and not attention.cross else 1
     yield from _attending(case, "attention", shape, shape, sharing)
 
 
@@ -322,10 +339,10 @@ def _recurrent(case: Case, attention: Attention) -> Iterator[Kernel]:
     cache = attention.cache()
     if cache is None:
         return
-    matrix = next(tensor for tensor in cache.states if tensor.kept_in_float32)
+    matrix = next(tensor for tensor in cache.states if tensor.is_recurrent)
     elements = _share(case, matrix)
-    width = total([_share(case, tensor) for tensor in cache.states if not tensor.kept_in_float32], "width")
-    state = state_bytes(elements, STATE_BITS)
+    width = total([_share(case, tensor) for tensor in cache.states if not tensor.is_recurrent], "width")
+    state = state_bytes(elements, state_bits(matrix, case.native, case.engine.states_in_float32))
     mixer = State(elements, state, width, bytes_per_value(case.native.bits))
     yield ScanPrefill("recurrence of prompts", mixer, cache_machine(case, "scan_prefill", "bf16"))
     yield ScanDecode("recurrence of the states", mixer, cache_machine(case, "scan_decode", "bf16"))

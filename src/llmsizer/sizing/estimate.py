@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # Parts of a SpeedEstimate that are parts of the JSON, and the figures of its `load`.
 SPEED_PARTS = ("latency", "throughput", "prefill", "decode")
+PARTS = ("memory", *SPEED_PARTS, "cost")  # what has numbers to derive
 LOAD_FIGURES = ("running", "waiting", "decode_batch")
 # Fields of a MemoryEstimate that go into the JSON beside `per_gpu`, in order.
 MEMORY_FIGURES = (
@@ -173,6 +174,10 @@ class Estimate(Result):
         part, _, key = path.partition(".")
         if part == "cost" and self.cost is not None:
             return self.cost.value(key)
+        if part not in PARTS:
+            raise UnknownName("number", path, PARTS)
+        if part != "memory" and self.speed is None:
+            raise UnknownName("number", path, [], "The deployment does not fit: it has no speed and no cost.")
         case, replay = lift(self.case), {}
         if path.split(".")[0] in SPEED_PARTS and self.speed is not None:
             from llmsizer.sizing.speed import speed_estimate
@@ -218,13 +223,19 @@ def find_value(root: Mapping[str, Any], path: str, case: Case) -> Value:
     return (
         found
         if isinstance(found, Value)
-        else Value(found, _unit_of(path), walked[-1], Source("found by search over the formulas above"))
+        else Value(found, unit_of(path), walked[-1], Source("found by search over the formulas above"))
     )
 
 
-def _unit_of(path: str) -> str:
-    name = path.rsplit(".", 1)[-1]
-    return "byte" if name.endswith("bytes") else "token" if name.endswith("tokens") else "1"
+_UNITS = {
+    "seconds": "second", "bytes": "byte", "tokens": "token", "flop": "FLOP", "bytes_per_token_per_gpu": "byte/token",
+    "bytes_per_further_token": "byte/token", "bytes_per_sequence": "byte", "flop_per_byte": "FLOP/byte",
+}  # fmt: skip
+
+
+def unit_of(path: str) -> str:
+    """The unit that a number's path ends in."""
+    return next((unit for ending, unit in _UNITS.items() if f"_{path.rsplit('.', 1)[-1]}".endswith(f"_{ending}")), "1")
 
 
 def as_plain(noun: Any) -> dict[str, Any]:

@@ -22,13 +22,12 @@ from llmsizer.formulas.kv_cache import (
 )
 from llmsizer.formulas.storage import aligned_width, bytes_of_copies, rank_share
 from llmsizer.schema.deployment import Case
-from llmsizer.schema.number_format import CacheFormat
+from llmsizer.schema.number_format import CacheFormat, NumberFormat
 from llmsizer.sizing.draft import draft_caches
 from llmsizer.sizing.lowering import lower
 from llmsizer.sizing.stages import Stage
 
-# Recurrent states are kept in 32 bit, convolution tails in the model's type (vLLM, SGLang defaults).
-STATE_BITS = 32
+FLOAT32_BITS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +111,15 @@ def _encoded(elements: Count, heads: Count, stored: CacheFormat) -> BytesPerToke
 
 def _state(case: Case, tensor: StateTensor) -> Bytes:
     share = rank_share(tensor.elements, tensor.units, case.parallel.tensor_parallel_size)
-    bits = STATE_BITS if tensor.kept_in_float32 else case.native.bits
+    bits = state_bits(tensor, case.native, case.engine.states_in_float32)
     return named(state_bytes(share, bits), tensor.name)
+
+
+def state_bits(tensor: StateTensor, native: NumberFormat, states_in_float32: bool) -> Count:
+    """Bits of a value: 32 of a recurrent state where the checkpoint or the engine wants it, else the model's type."""
+    if tensor.is_recurrent and (tensor.needs_float32 or states_in_float32):
+        return FLOAT32_BITS
+    return native.bits
 
 
 def stage_bytes_per_token(layers: list[CacheLayer], windowed_as_full: bool) -> BytesPerToken:

@@ -15,7 +15,7 @@ from llmsizer.schema.deployment import Case
 from llmsizer.sizing.accounting import Division, divide
 from llmsizer.sizing.draft import draft_weight_bytes
 from llmsizer.sizing.fixed_point import anywhere
-from llmsizer.sizing.kv_cache import CacheLayer, cache_layers, fixed_sequence_bytes
+from llmsizer.sizing.kv_cache import CacheLayer, cache_layers, encoder_bytes, fixed_sequence_bytes
 from llmsizer.sizing.lengths import held_tokens
 from llmsizer.sizing.pool import Pool, make_pool, sequence_slope
 from llmsizer.sizing.stages import Stage, held_stages
@@ -162,6 +162,14 @@ def _headroom(case: Case, found: StageMemory) -> float:
     return float(plain(found.pool.concurrency(case.max_model_len))) if left > 0 and found.layers else left
 
 
+def _kept_per_sequence(case: Case, found: StageMemory) -> Bytes:
+    """What a sequence keeps whatever its length: recurrent states, and keys and values of an encoder's tokens."""
+    states = fixed_sequence_bytes(found.layers)
+    if case.model.encoder_tokens is None:
+        return states
+    return total([states, encoder_bytes(found.layers, case.model.encoder_tokens)], "state per sequence")
+
+
 def _estimate(case: Case, found: StageMemory) -> MemoryEstimate:
     length = case.max_model_len
     replicas = case.parallel.data_parallel_size
@@ -177,7 +185,7 @@ def _estimate(case: Case, found: StageMemory) -> MemoryEstimate:
         shortfall_bytes=shortfall_bytes(case, found),
         kv_bytes_per_token_per_gpu=named(pool.bytes_per_token(length), "kv_bytes_per_token_per_gpu") if found.layers else 0.0,
         kv_bytes_per_further_token=sequence_slope(found.layers),
-        state_bytes_per_sequence=named(fixed_sequence_bytes(found.layers), "state_bytes_per_sequence"),
+        state_bytes_per_sequence=named(_kept_per_sequence(case, found), "state_bytes_per_sequence"),
         kv_capacity_tokens=named(printed, "kv_capacity_tokens"),
         kv_slots=at_lengths.kv_slots,
         max_concurrency_at_max_model_len=named(concurrency, "max_concurrency_at_max_model_len"),

@@ -9,7 +9,7 @@ from llmsizer.core.explain import plain
 from llmsizer.formulas.kv_cache import cache_bytes_per_token, cache_elements_per_token, index_bytes_per_token, state_bytes
 from llmsizer.schema.model import Model
 from llmsizer.schema.number_format import CacheFormat, NumberFormat
-from llmsizer.sizing.kv_cache import STATE_BITS
+from llmsizer.sizing.kv_cache import state_bits
 from llmsizer.sizing.lowering import lower
 
 
@@ -38,8 +38,6 @@ def _kind(name: str, layers: int, shape: CacheShape, cache: CacheFormat, native:
     per_token = plain(cache_bytes_per_token(elements, cache.bits))
     if shape.index_dim is not None:
         per_token += plain(index_bytes_per_token(shape.index_dim))
-    state = sum(
-        plain(state_bytes(tensor.elements, STATE_BITS if tensor.kept_in_float32 else native.bits)) for tensor in shape.states
-    )
+    state = sum(plain(state_bytes(each.elements, state_bits(each, native, False))) for each in shape.states)
     window = int(plain(shape.window)) if shape.window is not None else 0
     return KindOfCache(name, layers, per_token * layers, window, state * layers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from llmsizer.blocks.attention.grouped_query import ENCODER_PROJECTION
 from llmsizer.blocks.feed_forward import Dense, MixtureOfExperts
 from llmsizer.blocks.operation import Kind, Operation, Role, Split, Weight
 from llmsizer.core.explain import named, plain, total
@@ -84,7 +85,7 @@ class KernelMaker:
         """The products of an operation: weights of one input and one format run as one."""
         joined: dict[tuple[float, str], list[Weight]] = {}
         for weight in operation.weights:
-            if weight.role is not Role.NORM and plain(weight.in_features) > 1:
+            if not weight.is_vector:
                 key = (float(plain(weight.in_features)), self._format_name(weight, group, layers))
                 joined.setdefault(key, []).append(weight)
         for (_, name), weights in joined.items():
@@ -108,7 +109,9 @@ class KernelMaker:
         shapes = [rank_shape(weight, case.parallel, case.engine.vocabulary_padding) for weight in weights]
         width = total([named(shape.out_features, weight.name) for shape, weight in zip(shapes, weights, strict=True)], "n")
         machine = product_machine(case, "matmul", self._stored(stored))
-        rows = rows_of or ("expanded" if weights[0].name == "kv_b_proj" else "rows")
+        rows = rows_of or (
+            "expanded" if weights[0].name == "kv_b_proj" else "encoded" if name == ENCODER_PROJECTION else "rows"
+        )
         return Matmul(
             name, rows, width, shapes[0].in_features, self._weight_bytes(weights, group, layers), self.values, machine
         )

@@ -95,6 +95,11 @@ class SpeedEstimate:
     others: float
 
     @property
+    def is_overloaded(self) -> bool:
+        """Whether more requests come than can be served: the queue, and the wait in it, grow without end."""
+        return float(plain(self.waiting)) == float("inf")
+
+    @property
     def prefill(self) -> Phase:
         """A step that carries prompt tokens."""
         return self.phases("prefill")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llmsizer.core.explain import plain
 from llmsizer.core.quantities import Count, Tokens
@@ -33,14 +33,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A step's sizes: rows of the layers' products, of the logits, of all attention ranks together,
-    and of MLA's expansion."""
+    """A step's sizes: rows of the layers' products, of the logits, of all attention ranks together, of MLA's
+    expansion, and of what an encoder gives the prompts."""
 
     step: Step
     rows: Count
     logits: Count
     joint: Count
     expanded: Count
+    encoded: Count = 0.0
 
     @property
     def prompt_rows(self) -> Count:
@@ -83,4 +84,7 @@ def decode_step(case: Case, batch: Count, context: Tokens, query_tokens: Tokens)
 
 def case_load(case: Case, step: Step) -> Load:
     """The sizes of a step on one rank of a case."""
-    return load_of(step, token_ranks(case.parallel), case.parallel.prefill_context_parallel_size)
+    load = load_of(step, token_ranks(case.parallel), case.parallel.prefill_context_parallel_size)
+    if case.model.encoder_tokens is None:
+        return load
+    return replace(load, encoded=rows_of_tokens(context_rows(step.prefill_sequences, case.model.encoder_tokens)))

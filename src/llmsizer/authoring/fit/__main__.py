@@ -67,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
             return 0
     if arguments[:1] == ["engines"]:
         for line in figure_lines(arguments[1:]):
-            print(line)
+            sys.stdout.write(f"{line}\n")
         return 0
     sys.stderr.write(USAGE)
     return 2

@@ -74,7 +74,7 @@ def _stack_weights(device: TorchDevice, stack: Stack, dtype: Any) -> LayerWeight
     for operation in stack.operations:
         for joined in _joined(operation):
             first = joined[0]
-            if _is_vector(first):
+            if first.is_vector:
                 made.vectors[first.name] = _tensor(device, (_count(first.copies), _count(first.in_features)), dtype, 1.0)
             else:
                 made.linear[first.name] = _linear(device, joined, dtype)
@@ -85,13 +85,9 @@ def _joined(operation: Operation) -> Iterator[list[Weight]]:
     """The weights of an operation by what runs as one product: equal inputs, equal copies."""
     groups: dict[tuple[int, int, str], list[Weight]] = {}
     for weight in operation.weights:
-        alone = weight.name if _is_vector(weight) or weight.name.startswith("embed") else ""
+        alone = weight.name if weight.is_vector or weight.name.startswith("embed") else ""
         groups.setdefault((_count(weight.in_features), _count(weight.copies), alone), []).append(weight)
     yield from groups.values()
-
-
-def _is_vector(weight: Weight) -> bool:
-    return _count(weight.out_features) == 1 and not weight.name.endswith("gate")
 
 
 def _count(number: Any) -> int:

@@ -23,6 +23,7 @@ from llmsizer.blocks.operation import (
 from llmsizer.core.quantities import Count
 from llmsizer.formulas.parameters import heads_width, repeated_width
 
+ENCODER_PROJECTION = "encoder_kv_proj"  # runs once a request, over the encoder's tokens
 QkNorm = Literal["none", "head", "full"]
 
 
@@ -57,16 +58,22 @@ class GroupedQuery:
         """The projections and the attention itself."""
         query = heads_width(self.num_attention_heads, self.head_dim)
         key_value = heads_width(self.num_key_value_heads, self.head_dim)
-        projections = [self._column("q_proj", hidden_size, self._query_width(query), self.num_attention_heads)]
-        projections.append(self._column("k_proj", hidden_size, key_value, self.num_key_value_heads, self.key_bias))
+        queries: tuple[Weight, ...] = (self._column("q_proj", hidden_size, self._query_width(query), self.num_attention_heads),)
+        keys_values: tuple[Weight, ...] = (
+            self._column("k_proj", hidden_size, key_value, self.num_key_value_heads, self.key_bias),
+        )
         if not self.k_eq_v:
-            projections.append(self._column("v_proj", hidden_size, key_value, self.num_key_value_heads))
+            keys_values += (self._column("v_proj", hidden_size, key_value, self.num_key_value_heads),)
         output = Weight(
             "o_proj", Role.ATTENTION, query, hidden_size,
             bias=hidden_size if self.output_bias else None, split=Split.ROW, units=self.num_attention_heads,
         )  # fmt: skip
+        if self.cross:
+            projections = [Operation("q_proj", Kind.LINEAR, queries), Operation(ENCODER_PROJECTION, Kind.LINEAR, keys_values)]
+        else:
+            projections = [Operation("qkv_proj", Kind.LINEAR, queries + keys_values)]
         return (
-            Operation("qkv_proj", Kind.LINEAR, tuple(projections)),
+            *projections,
             Operation("attention", Kind.ATTENTION, self._vectors(query, key_value)),
             Operation("o_proj", Kind.LINEAR, (output,)),
         )

@@ -37,9 +37,13 @@ def _convolution(width: Count, kernel: Count, units: Count, biased: bool) -> Wei
     return Weight("conv1d", Role.MIXER, kernel, width, bias=bias, split=Split.COLUMN, units=units, quantizable=False)
 
 
-def _states(convolution: Count, kernel: Count, state: Count, units: Count) -> tuple[StateTensor, ...]:
+def _states(convolution: Count, kernel: Count, state: Count, units: Count, float32: bool) -> tuple[StateTensor, ...]:
     tail = matrix_elements(convolution, joint_width(kernel, -1), 1)
-    return StateTensor("convolution", tail, units), StateTensor("state", state, units, kept_in_float32=True)
+    return StateTensor("convolution", tail, units), _recurrent(state, units, float32)
+
+
+def _recurrent(state: Count, units: Count, float32: bool) -> StateTensor:
+    return StateTensor("state", state, units, is_recurrent=True, needs_float32=float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,7 @@ class Mamba1:
     conv_kernel: Count
     time_step_rank: Count
     inner_norms: bool = False
+    state_in_float32: bool = False
 
     def operations(self, hidden_size: Count) -> tuple[Operation, ...]:
         """Projections around the selective scan."""
@@ -76,7 +81,8 @@ class Mamba1:
     def cache(self) -> CacheShape:
         """Convolution tail and recurrent state per sequence."""
         state = matrix_elements(self.intermediate_size, self.state_size, 1)
-        states = _states(self.intermediate_size, self.conv_kernel, state, self.intermediate_size)
+        width = self.intermediate_size
+        states = _states(width, self.conv_kernel, state, width, self.state_in_float32)
         return CacheShape(CacheKind.STATE, states=states)
 
 
@@ -91,6 +97,7 @@ class Mamba2:
     state_size: Count
     n_groups: Count
     conv_kernel: Count
+    state_in_float32: bool = False
 
     def operations(self, hidden_size: Count) -> tuple[Operation, ...]:
         """Projections around the chunked scan."""
@@ -115,7 +122,7 @@ class Mamba2:
     def cache(self) -> CacheShape:
         """Convolution tail and one head_dim × state matrix per head."""
         state = matrix_elements(self.head_dim, self.state_size, self.num_heads)
-        states = _states(self._convolved(), self.conv_kernel, state, self.num_heads)
+        states = _states(self._convolved(), self.conv_kernel, state, self.num_heads, self.state_in_float32)
         return CacheShape(CacheKind.STATE, states=states)
 
 
@@ -130,6 +137,7 @@ class GatedDeltaNet:
     linear_key_head_dim: Count
     linear_value_head_dim: Count
     linear_conv_kernel_dim: Count
+    state_in_float32: bool = False
 
     def operations(self, hidden_size: Count) -> tuple[Operation, ...]:
         """Projections around the delta rule."""
@@ -159,7 +167,9 @@ class GatedDeltaNet:
     def cache(self) -> CacheShape:
         """Convolution tail and one key × value matrix per value head."""
         state = matrix_elements(self.linear_key_head_dim, self.linear_value_head_dim, self.linear_num_value_heads)
-        states = _states(self._convolved(), self.linear_conv_kernel_dim, state, self.linear_num_value_heads)
+        states = _states(
+            self._convolved(), self.linear_conv_kernel_dim, state, self.linear_num_value_heads, self.state_in_float32
+        )
         return CacheShape(CacheKind.STATE, states=states)
 
 
@@ -172,6 +182,7 @@ class KimiDelta:
     num_heads: Count
     head_dim: Count
     conv_kernel: Count
+    state_in_float32: bool = True
 
     def operations(self, hidden_size: Count) -> tuple[Operation, ...]:
         """Projections, low-rank gates and the delta rule."""
@@ -201,7 +212,7 @@ class KimiDelta:
         """Three convolution tails and one key × value matrix per head."""
         width = heads_width(self.num_heads, self.head_dim)
         state = matrix_elements(self.head_dim, self.head_dim, self.num_heads)
-        states = _states(repeated_width(width, 3), self.conv_kernel, state, self.num_heads)
+        states = _states(repeated_width(width, 3), self.conv_kernel, state, self.num_heads, self.state_in_float32)
         return CacheShape(CacheKind.STATE, states=states)
 
 
@@ -213,6 +224,7 @@ class Lightning:
 
     num_attention_heads: Count
     head_dim: Count
+    state_in_float32: bool = False
 
     def operations(self, hidden_size: Count) -> tuple[Operation, ...]:
         """Query, key, value and gate projections and the linear attention."""
@@ -230,5 +242,5 @@ class Lightning:
     def cache(self) -> CacheShape:
         """One key × value matrix per head."""
         state = matrix_elements(self.head_dim, self.head_dim, self.num_attention_heads)
-        tensors = (StateTensor("state", state, self.num_attention_heads, kept_in_float32=True),)
+        tensors = (_recurrent(state, self.num_attention_heads, self.state_in_float32),)
         return CacheShape(CacheKind.STATE, states=tensors)

@@ -17,7 +17,7 @@ from llmsizer.report.planning.blocks import Picture
 from llmsizer.report.planning.svg import FAINT, INK, Sheet
 from llmsizer.report.roofline_plot import roofline_on
 from llmsizer.report.speed import BOUND
-from llmsizer.report.tables import Table
+from llmsizer.report.tables import Table, digits
 
 MEMORY_PARTS = {
     "weights_bytes": "weights", "activation_bytes": "activations", "non_torch_bytes": "non-torch",
@@ -156,7 +156,7 @@ def _load_table(plan: Plan, targets: Sequence[Target], curves: Sequence[Any]) ->
     for pick, curve in zip(plan.picks, curves, strict=True):
         for place in range(0, len(curve.rate), max(1, len(curve.rate) // POINTS)):
             times = [f"{1e3 * curve.figures[target.figure][place]:,.4g}" for target in targets]
-            rows.append([pick_name(pick), f"{curve.rate[place]:,.3g}", *times])
+            rows.append([pick_name(pick), digits(curve.rate[place]), *times])
     headers = ["replicas×devices", "requests/s", *(f"{target.title}, ms" for target in targets)]
     return Table("", headers, rows, right=tuple(range(1, len(headers))))
 
@@ -182,7 +182,12 @@ def price_picture(plan: Plan, drawn: bool) -> Picture:
         for place, replicas in enumerate(curve.replicas):
             if place == 0 or replicas != curve.replicas[place - 1]:
                 rows.append(
-                    [pick.estimate.case.accelerator.id, f"{below:,.3g}", f"{replicas:.0f}", f"{curve.usd_per_hour[place]:,.2f}"]
+                    [
+                        pick.estimate.case.accelerator.id,
+                        digits(below),
+                        f"{replicas:.0f}",
+                        f"{curve.usd_per_hour[place]:,.2f}",
+                    ]
                 )
             below = curve.peak[place]
     about = (
@@ -244,8 +249,8 @@ def roofline_picture(plan: Plan, drawn: bool) -> Picture:
         sheet.legend(axes)
 
     rows = [
-        [phase, each["name"], f"{1e3 * each['seconds']:,.3g}", f"{each['share']:.0%}",
-         _figure(each["intensity_flop_per_byte"]), BOUND[each["bound"]]]
+        [phase, each["name"], digits(1e3 * each['seconds']), f"{each['share']:.0%}",
+         digits(each["intensity_flop_per_byte"]), BOUND[each["bound"]]]
         for phase in ("prefill", "decode")
         for each in getattr(speed, phase).operations
     ]  # fmt: skip
@@ -253,10 +258,6 @@ def roofline_picture(plan: Plan, drawn: bool) -> Picture:
     about = f"What the steps of {pick_name(best)} spend their time on: the area of a mark is its share of the step."
     svg = _drawn(drawn, draw, keys=2)
     return Picture("Roofline of the pick", about, svg, Table("", headers, rows, right=(2, 3, 4)))
-
-
-def _figure(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def sensitivity_picture(plan: Plan, drawn: bool) -> Picture:
