@@ -8,7 +8,15 @@ from typing import Any
 from llmsizer.core.explain import plain
 from llmsizer.core.numerics import maximum, minimum
 from llmsizer.core.quantities import Count, Fraction, PerSecond, Seconds, Tokens
-from llmsizer.formulas.batches import batch_variance, batch_wait_seconds, gathered, gathering_seconds, own_batch
+from llmsizer.formulas.batches import (
+    batch_dispersion,
+    batch_variance,
+    batch_wait_seconds,
+    gathered,
+    gathering_seconds,
+    gathering_square,
+    own_batch,
+)
 from llmsizer.formulas.latency import decode_seconds, end_to_end_seconds, others_at_rate, running_rate, token_seconds
 from llmsizer.formulas.pools import (
     answer_rate,
@@ -158,8 +166,10 @@ class Disaggregated:
             return handed_first_token_seconds(front, 0.0, self._prompts(1.0), self.transfer)
         size = max(float(fixed_point(respond, 1.0, most)), 1.0)
         step, growth = self._prompts(size), prompt_seconds_each(self._prompts(size + 1.0), self._prompts(size), 1.0)
-        own = own_batch(size, batch_variance(size, rate, growth), most)
-        wait = batch_wait_seconds(rate, step, 0.0, gathering_seconds(rate, step, 0.0), growth)
+        gathering = gathering_seconds(rate, step, 0.0)
+        square = gathering_square(rate, step, 0.0, gathering, growth)
+        wait = batch_wait_seconds(rate, gathering, square)
+        own = own_batch(size, batch_variance(size, batch_dispersion(rate, gathering, square, growth)), most)
         load = pool_load(rate, self.highest()[0], 1)
         wait = pool_wait_seconds(wait, minimum(load, 1.0), self.prefill)
         return handed_first_token_seconds(front, wait, self._prompts(own), self.transfer)
