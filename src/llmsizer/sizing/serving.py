@@ -36,6 +36,9 @@ from llmsizer.formulas.prompts import (
     decode_with_trail,
     first_token_deviation,
     first_token_seconds,
+    full_step_load,
+    further_steps_seconds,
+    met_at_most,
     met_step_seconds,
     met_step_variance,
     met_turn_seconds,
@@ -43,7 +46,9 @@ from llmsizer.formulas.prompts import (
     prefill_queue_seconds,
     prompt_seconds_each,
     prompt_time_share,
+    prompts_at_rate,
     prompts_deviation,
+    prompts_in_time,
     prompts_met,
     prompts_spread,
     prompts_with_trail,
@@ -52,6 +57,7 @@ from llmsizer.formulas.prompts import (
     step_with_trail,
     trailing_seconds,
 )
+from llmsizer.formulas.prompts_first import met_of_turns, trail_of_turns
 from llmsizer.formulas.serving import (
     batch_seen,
     cached_tokens,
@@ -79,6 +85,7 @@ from llmsizer.sizing.bursts import burst_seconds
 from llmsizer.sizing.fixed_point import alike, anywhere, every, fixed_point, pick
 from llmsizer.sizing.lengths import decoding_context, inverse_steps, longer_prompts
 from llmsizer.sizing.moment import Moment, Steady, spread
+from llmsizer.sizing.prompts_first import Turns, turn, turns_of
 from llmsizer.sizing.speculation import Speculation, speculation_of
 from llmsizer.sizing.step_time import StepClock
 from llmsizer.sizing.steps import Step, decode_step
@@ -97,6 +104,7 @@ class Meeting:
     entering: Count
     met: Seconds
     busy: Fraction
+    turns: Turns | None = None
 
 
 class Serving:
@@ -116,51 +124,72 @@ class Serving:
         self.in_flight = case.batching == "in-flight"
         self.is_open = case.request_rate is not None
 
-    def moment(self, others: Count) -> Moment:
-        """What a request meets when so many others decode."""
-        in_flight = self.in_flight
+    def moment(self, others: Count, rate: PerSecond | None = None) -> Moment:
+        """What a request meets when so many others decode; in an open loop of this rate, where it is known."""
         batch = batch_seen(others)
         pure = decode_step(self.case, batch, self.context, self.speculation.query_tokens)
         pure_seconds = self.speculation.step_seconds(self.clock, pure)
+        decoding = others if self.in_flight else 0.0
+        budget = self.budget(decoding)
         entering = prompts_per_step(others, self.steps)
-        budget = self.budget(others if in_flight else 0.0)
         share = prefill_share(entering, self.prompt, budget)
-        prompts = self._prompt_step(others if in_flight else 0.0, budget, entering, share)
+        turns = turns_of(self, rate, pure_seconds) if rate is not None and not self.in_flight else None
+        prompts = self.prompt_step(decoding, budget, entering, share) if turns is None else turn(self, turns.prompts)
         mixed, fill = self.clock.timed(prompts)
         each = self._each(pure_seconds, mixed, prompts)
-        if self.is_open:
-            entering = prompts_with_trail(others, self.steps, pure_seconds, each)
+        if turns is not None:
+            entering, step = prompts_in_time(turns.rate, turns.interval), turns.interval
+        elif self.is_open:
+            entering = self._entering(others, rate, pure_seconds, each)
             step = step_with_prompts(pure_seconds, entering, each)
-        elif in_flight:
+        elif self.in_flight:
             step = mean_step_seconds(share, mixed, pure_seconds)
         else:
             step = interrupted_step_seconds(pure_seconds, share, mixed)
         now = Moment(others, batch, pure, pure_seconds, prompts, mixed, step, self.steps, 0.0, 0.0,
                      prefill_load(entering, self.prompt, budget), fill_seconds=fill)  # fmt: skip
-        return self._with_first_token(now, self._meeting(now, entering, each), budget)
+        meeting = self._meeting(now, entering, each, budget, turns)
+        if rate is None:
+            return self._with_first_token(now, meeting, budget)
+        base, more = (pure_seconds, each) if turns is None else (turns.base, turns.each)
+        load = full_step_load(rate, base, more, prompts_of_tokens(budget, self.prompt))
+        return self._with_first_token(replace(now, prefill_load=load), meeting, budget, further_steps_seconds)
+
+    def _entering(self, others: Count, rate: PerSecond | None, pure: Seconds, each: Seconds) -> Count:
+        """Prompts that come in a step of an open loop; where its rate is not known it follows from the others."""
+        if rate is None:
+            return prompts_with_trail(others, self.steps, pure, each)
+        return prompts_at_rate(rate, pure, each)
 
     def _each(self, pure: Seconds, mixed: Seconds, prompts: Step) -> Seconds:
         """What each prompt adds to a step: all of its time where prompts have steps of their own."""
         carried = prompts_of_tokens(prompts.prefill_tokens, self.prompt)
         return prompt_seconds_each(mixed, pure if self.in_flight else 0.0, carried)
 
-    def _meeting(self, now: Moment, entering: Count, each: Seconds) -> Meeting:
+    def _meeting(self, now: Moment, entering: Count, each: Seconds, budget: Tokens, turns: Turns | None) -> Meeting:
         """In a closed loop prompts come as answers end, however long a step is: its length does not feed back."""
         share = prompt_time_share(entering, each, now.step_seconds)
+        if turns is not None:
+            met = met_of_turns(now.pure_seconds, now.prompt_seconds, turns.each, turns.prompts, self.variation, share)
+            return Meeting(turns.each, share, entering, met, busy_open(now.others), turns)
         if self.in_flight:
             met = met_step_seconds(now.step_seconds, each, entering, self.variation, share if self.is_open else 0.0)
+            met = met_at_most(met, now.pure_seconds, each, prompts_of_tokens(budget, self.prompt))
         else:
             met = met_turn_seconds(now.pure_seconds, each, share)
         return Meeting(each, share, entering, met, (busy_open if self.is_open else busy_closed)(now.others))
 
-    def _with_first_token(self, now: Moment, meeting: Meeting, budget: Tokens) -> Moment:
-        """The moment with its time to first token, and with what a request's own prompt does to its decoding."""
+    def _with_first_token(
+        self, now: Moment, meeting: Meeting, budget: Tokens, wait: Callable[..., Seconds] = prefill_queue_seconds
+    ) -> Moment:
+        """The moment with its time to first token, and with what a request's own prompt does to its decoding; ``wait``
+        for prompts before it that fill the steps."""
         mixed, each, entering = now.prompt_seconds, meeting.each, meeting.entering
         width, passes = prompts_of_tokens(budget, self.prompt), prefill_passes(self.prompt, budget)
         with_it = prompts_met(entering, meeting.met, now.step_seconds, width)
         carried = prompts_of_tokens(now.prompt_step.prefill_tokens, self.prompt)
         own = own_step_seconds(mixed, each, with_it, passes, carried)
-        queue = prefill_queue_seconds(now.prefill_load, width, self.variation, mixed)
+        queue = wait(now.prefill_load, width, self.variation, mixed)
         rest = residual_seconds(meeting.met, meeting.busy)
         ttft = first_token_seconds(self.front_end(now.others), rest, queue, passes, mixed, own)
         varying = met_step_variance(meeting.met, now.step_seconds if self.in_flight else now.pure_seconds, each)
@@ -169,11 +198,8 @@ class Serving:
         if plain(self.case.parallel.pipeline_parallel_size) > 1:
             ttft = delayed_seconds(ttft, now.fill_seconds)
         spread = first_token_deviation(half, meeting.busy, others, varying, meeting.share, queue, now.prefill_load)
-        trail: Seconds = 0.0
-        feedback: Fraction = 0.0
-        if self.is_open:
-            feedback = meeting.share
-            trail = trailing_seconds(own, now.step_seconds if self.in_flight else 0.0, feedback)
+        reading = own if wait is prefill_queue_seconds else first_token_seconds(0.0, 0.0, queue, passes, mixed, own)
+        trail, feedback = self._trail(now, meeting, reading)
         steps, inverse = now.steps, self.inverse
         each_step = prompts_deviation(each, entering, self.variation, feedback, steps, inverse)
         decode = decode_with_trail(steps, now.step_seconds, trail)
@@ -182,6 +208,16 @@ class Serving:
             ttft_seconds=ttft, ttft_deviation=spread, decode_deviation=decode_seconds(steps, each_step),
             e2e_deviation=joint_deviation(decode_seconds(steps, each_step), spread)
         )  # fmt: skip
+
+    def _trail(self, now: Moment, meeting: Meeting, reading: Seconds) -> tuple[Seconds, Fraction]:
+        """What prompts that came while a request's own was read add to its decoding, and how far steps feed back."""
+        if not self.is_open:
+            return 0.0, 0.0
+        turns = meeting.turns
+        if turns is None:
+            return trailing_seconds(reading, now.step_seconds if self.in_flight else 0.0, meeting.share), meeting.share
+        found = trail_of_turns(turns.rate, now.pure_seconds, reading, turns.base, turns.each, turns.count)
+        return found, meeting.share
 
     def front_end(self, others: Count) -> Seconds:
         """The part of the time to first token outside the engine."""
@@ -193,7 +229,7 @@ class Serving:
         most = self.case.max_num_batched_tokens
         return prompt_budget(most, decoding, self.speculation.query_tokens) if anywhere(plain(most) > 0) else self.prompt
 
-    def _prompt_step(self, decoding: Count, budget: Tokens, entering: Count, share: Fraction) -> Step:
+    def prompt_step(self, decoding: Count, budget: Tokens, entering: Count, share: Fraction) -> Step:
         """A step that carries prompt tokens: a prompt's own share of it at least, others' beside it."""
         own = chunk_tokens(self.prompt, prefill_passes(self.prompt, budget))
         tokens = largest_tokens(own, prefill_tokens_per_step(entering, self.prompt, share))
@@ -234,12 +270,13 @@ class Serving:
         moment: Moment = spread(self.part(first)._full(pick(limit, first)), which)
         return moment
 
-    def _settle(self, respond: Callable[[Moment, Any], Any], start: Any, most: Any) -> Moment:
+    def _settle(self, respond: Callable[[Moment, Any], Any], start: Any, most: Any, rate: Any = None) -> Moment:
         """The moment whose number of others is the one it leads to."""
         last: list[Moment] = []
 
         def answer(others: Any, chosen: Any) -> Any:
-            last[:] = [(self if chosen is None else self.part(chosen)).moment(others)]
+            part = self if chosen is None else self.part(chosen)
+            last[:] = [part.moment(others, None if rate is None else pick(rate, chosen))]
             return respond(last[0], chosen)
 
         fixed_point(answer, start, most)
@@ -279,7 +316,7 @@ class Serving:
             return where(pick(holds, chosen), found, now.others)
 
         start = where(holds, minimum(others_at_rate(rate, full.decode_seconds), others), full.others)
-        moment = self._settle(respond, start, others)
+        moment = self._settle(respond, start, others, rate)
         return self._open_state(moment, rate, limit, holds)
 
     def _highest_rate(self, full: Moment, limit: Any) -> PerSecond:
@@ -307,7 +344,7 @@ class Serving:
         """The last pass of a settled state, on Values; ``rate`` and whether it ``holds`` of an open loop."""
         limit = cap if concurrency is None else minimum(concurrency, cap)
         if rate is not None:
-            return self._open_state(self.moment(others), rate, limit, holds)
+            return self._open_state(self.moment(others, rate if holds else None), rate, limit, holds)
         in_flight = 1.0 if concurrency is None else concurrency
         return self._closed_state(self.moment(others), in_flight, minimum(in_flight, cap))
 
