@@ -19,7 +19,7 @@ def speed_lines(estimate: Estimate) -> list[str]:
     per_user = 1 / float(plain(latency.tpot_seconds))
     prompt, answer = int(plain(case.workload.input_tokens)), int(plain(case.workload.output_tokens))
     return [
-        f"Load        {load_text(speed, estimate)}",
+        f"Load        {load_text(speed, estimate)}{hit_text(estimate)}",
         f"Latency     first token {first}, then {token} a token ({per_user:,.0f} tokens/s each), {end} in all "
         f"({prompt:,} tokens in, {answer:,} out)",
         f"Throughput  {rate(rates.output_tokens_per_second)} output tokens/s, {rate(rates.requests_per_second)} requests/s"
@@ -70,6 +70,12 @@ def load_text(speed: SpeedEstimate, estimate: Estimate) -> str:
         return f"{asked:g} requests/s keep {count(running)} running"
     text = f"{count(running + waiting)} in flight"
     return text + (f", {count(running)} running and {count(waiting)} waiting for cache or a place" if waiting > 0.5 else "")
+
+
+def hit_text(estimate: Estimate) -> str:
+    """How much of the prompts the prefix cache finds, where they share anything."""
+    hits = float(plain(estimate.case.workload.prefix_cache_hit_rate))
+    return f"; {100 * hits:.0f} % of the prompt tokens found cached" if hits else ""
 
 
 def phase_text(phase: Phase) -> str:
