@@ -12,9 +12,20 @@ from llmsizer.question.words import LARGEST_LENGTH, Words, checked_fraction, che
 from llmsizer.schema.deployment import Workload
 from llmsizer.schema.lengths import Fixed
 from llmsizer.schema.model import Model
-from llmsizer.schema.moments import class_moments, moments, spread_of
+from llmsizer.schema.moments import class_moments, marginals, moments, spread_of
 from llmsizer.schema.prefixes import Prefixes, SharedPrefix
-from llmsizer.schema.workload import ClosedLoop, Conversation, HitRate, Mix, OpenLoop, PrefixGroups, RequestClass, Traffic
+from llmsizer.schema.promises import Promise
+from llmsizer.schema.workload import (
+    ClosedLoop,
+    Conversation,
+    HitRate,
+    Mix,
+    OpenLoop,
+    PrefixGroups,
+    RequestClass,
+    Targets,
+    Traffic,
+)
 
 DEFAULT_INPUT, DEFAULT_OUTPUT = 1024, 256
 # What classes say of lengths, and what a whole Traffic says of the load besides.
@@ -97,9 +108,7 @@ def workload_of(words: Words, model: Model) -> Workload:
     """The lengths of a question, where none are given what the model allows."""
     hits = checked_fraction("prefix_cache_hit_rate", words.prefix_cache_hit_rate)
     if words.workload is not None:
-        if hits:
-            return _spread_workload(words.workload, hits)
-        return replace(_spread_workload(words.workload, hit_rate_of(words.workload)), prefixes=prefixes_of(words.workload))
+        return _workload_of_classes(words.workload, hits)
     longest = model.max_position_embeddings or LARGEST_LENGTH
     if words.max_model_len is not None:
         longest = min(longest, checked_integer("max_model_len", words.max_model_len, most=LARGEST_LENGTH))
@@ -112,6 +121,29 @@ def workload_of(words: Words, model: Model) -> Workload:
         return Workload(input_tokens=prompts.tokens, output_tokens=answers.tokens, prefix_cache_hit_rate=hits)
     kind = RequestClass(input_tokens=prompts, output_tokens=answers)
     return _spread_workload(Traffic(arrivals=ClosedLoop(concurrency=1), classes=(kind,)), hits)
+
+
+def _workload_of_classes(traffic: Traffic, hits: float) -> Workload:
+    """Lengths, prefixes and targets of classes; a hit rate that is given stands for whatever they share."""
+    found = replace(_spread_workload(traffic, hits or hit_rate_of(traffic)), promises=promises_of(traffic))
+    return found if hits else replace(found, prefixes=prefixes_of(traffic))
+
+
+def promises_of(traffic: Traffic) -> tuple[Promise, ...]:
+    """What the requests of each class are promised; empty where no class has targets."""
+    if all(kind.targets is None for kind in traffic.classes) or traffic.trace is not None:
+        return ()
+    turns = [float(kind.sharing.turns) if isinstance(kind.sharing, Conversation) else 1.0 for kind in traffic.classes]
+    shares = [share * count for share, count in zip(traffic.shares(), turns, strict=True)]
+    return tuple(
+        Promise(
+            kind.name,
+            share / sum(shares),
+            kind.targets or Targets(),
+            *marginals(Traffic(arrivals=traffic.arrivals, classes=(kind,))),
+        )
+        for kind, share in zip(traffic.classes, shares, strict=True)
+    )
 
 
 def answers_one_token(words: Words) -> bool:

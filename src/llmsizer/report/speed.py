@@ -27,6 +27,7 @@ def speed_lines(estimate: Estimate) -> list[str]:
         f"Prefill     {phase_text(speed.prefill)}",
         f"Decode      {phase_text(speed.decode)}",
         *speculation_lines(estimate),
+        *goodput_lines(speed),
     ]
 
 
@@ -38,6 +39,18 @@ def speculation_lines(estimate: Estimate) -> list[str]:
     return [
         f"Guesses     {found.method}: {int(found.guesses)} a step, {found.tokens_per_step:.2f} tokens stay; tokens come "
         f"{found.gain:.2f} × as fast as without; {found.reach}"
+    ]
+
+
+def goodput_lines(speed: SpeedEstimate) -> list[str]:
+    """How many requests meet the targets of their classes."""
+    found = speed.goodput
+    if found is None:
+        return []
+    classes = ", ".join(f"{each['name']} {100 * each['share']:.0f} %" for each in found.classes)
+    return [
+        f"Goodput     {rate(found.requests_per_second)} requests/s within their targets, {100 * float(found.share):.0f} %"
+        + (f" ({classes})" if len(found.classes) > 1 else "")
     ]
 
 

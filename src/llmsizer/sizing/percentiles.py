@@ -39,7 +39,7 @@ def percentiles(case: Case, serving: Serving, steady: Steady, wanted: Collection
     meets, and with its own lengths. The burst that starts a finite run is in its means, not in its percentiles.
     """
     found: dict[str, Seconds] = {}
-    deviation, whole = _deviations(case, serving, steady)
+    deviation, whole = deviations(case, serving, steady)
     for name, (share, score) in SCORES.items():
         times: dict[str, Callable[[], Seconds]] = {
             "ttft": partial(_first, serving, steady, score),
@@ -80,7 +80,7 @@ def _padded_step(case: Case, moment: Moment, share: float) -> Seconds:
     return padded_step_at(moment.pure_seconds, moment.decode_seconds, own, moment.batch)
 
 
-def _deviations(case: Case, serving: Serving, steady: Steady) -> tuple[Seconds, Seconds]:
+def deviations(case: Case, serving: Serving, steady: Steady) -> tuple[Seconds, Seconds]:
     """Of a request's mean step, and of the end-to-end time, between requests alike in length. In an open loop a
     request also meets more or fewer others than the mean."""
     moment = steady.moment
