@@ -233,6 +233,16 @@ def batch_wait_seconds(rate: PerSecond, gathering: Seconds, square: SecondsSquar
     return (gathering + rate * square / 2) / (1 + rate * gathering)
 
 
+@formula(reference="full batches take no more requests than they serve")
+def longest_wait(met: Seconds, queued: Seconds) -> Seconds:
+    """Wait for a batch: for the one under way, or in a queue for full batches.
+
+    >>> longest_wait(1.0, 0.0)
+    1.0
+    """
+    return maximum(met, queued)
+
+
 @formula(reference="one request at a time: its queue (M/G/1) is all of its wait, nobody waits to go along")
 def wait_in_company(wait: Seconds, most: Count) -> Seconds:
     """Wait for a batch to start, which takes ``most`` requests.

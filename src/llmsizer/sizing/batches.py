@@ -6,10 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from llmsizer.core.errors import UnsupportedCombination
 from llmsizer.core.explain import named, plain
 from llmsizer.core.numerics import maximum, minimum, where
 from llmsizer.core.quantities import Count, Fraction, PerSecond, Seconds, Tokens
+from llmsizer.formulas.batch_users import (
+    chance_of_late,
+    period_of_users,
+    returned_users,
+    users_dispersion,
+    wait_of_users,
+)
 from llmsizer.formulas.batches import (
     batch_dispersion,
     batch_growth,
@@ -26,6 +32,7 @@ from llmsizer.formulas.batches import (
     gathering_square,
     larger_batch,
     longest_deviation,
+    longest_wait,
     mean_over_sizes,
     mean_square_over_sizes,
     own_batch,
@@ -38,7 +45,7 @@ from llmsizer.formulas.batches import (
     two_point_deviation,
     wait_in_company,
 )
-from llmsizer.formulas.latency import decode_seconds, delayed_seconds, end_to_end_seconds, token_seconds
+from llmsizer.formulas.latency import decode_seconds, delayed_seconds, end_to_end_seconds, in_flight_of_users, token_seconds
 from llmsizer.formulas.percentiles import joint_deviation
 from llmsizer.formulas.prompts import (
     first_token_deviation,
@@ -108,6 +115,16 @@ class Sizes:
         return mean_over_sizes(time(self.smaller), time(self.larger), self.own)
 
 
+@dataclass(frozen=True, slots=True)
+class Users:
+    """What users who think meet: batches of all sizes, the mean time of one, how many return for the next, their wait."""
+
+    sizes: Sizes
+    service: Seconds
+    returned: Count
+    wait: Seconds
+
+
 class Batches:
     """The steady states of a case whose batches run to their end."""
 
@@ -163,9 +180,7 @@ class Batches:
     def closed(self, concurrency: Count, cap: Count) -> Steady:
         """So many users: each waits for a batch, and sends its next request when that ends."""
         if plain(self.case.think_seconds):
-            raise UnsupportedCombination(
-                f"--think with {self.case.batching} batching has no closed form", "`llmsizer simulate` answers it"
-            )
+            return self._of_users(self._settled_users(concurrency, cap), concurrency, cap)
         batch = batch_of_users(concurrency, cap)
         found, alone = self.service(batch), plain(concurrency) <= plain(cap)
         window = where(plain(concurrency) < plain(cap), self.window, 0.0)
@@ -174,6 +189,43 @@ class Batches:
         wait = delayed_seconds(turn_seconds(concurrency, rate, stay), window)
         turns = joint_deviation(where(alone, 0.0, self.spread(found)), self.prompt_spread(found))
         return self._steady(found, batch, plain(concurrency) - plain(batch), rate, wait, turns)
+
+    def _settled_users(self, users: Any, cap: Any) -> Any:
+        """Mean size of the batches of users who think: as many as return while one runs."""
+
+        def respond(size: Any, chosen: Any) -> Any:
+            part = self if chosen is None else Batches(self.serving.part(chosen))
+            most = pick(limit, chosen)
+            return minimum(plain(part._users(maximum(size, 1.0), pick(users, chosen), most).returned), most)
+
+        limit = maximum(minimum(cap, users * 1.0), 1.0)
+        return maximum(fixed_point(respond, limit * 0.0 + 1.0, limit), 1.0)
+
+    def _users(self, size: Count, users: Count, most: Count) -> Users:
+        """What users who think meet when their batches have this mean size."""
+        think = self.case.think_seconds
+        window = where(plain(size) < plain(self.case.max_num_seqs), self.window, 0.0)
+        usual = self.service(size).whole
+        late = chance_of_late(users, size, usual, window, think)
+        sizes = self._two(size, users_dispersion(period_of_users(users, usual, window, think, late), think), most)
+        service = sizes.mean(lambda found: found.whole)
+        returned = returned_users(users, size, service, window, think, late)
+        return Users(sizes, service, returned, wait_of_users(users, size, service, window, think, late, returned))
+
+    def _of_users(self, size: Count, users: Count, cap: Count) -> Steady:
+        """The state of users who think, whose batches have this mean size; Little's law tells their rate."""
+        most = maximum(minimum(plain(cap), plain(users) * 1.0), 1.0)
+        met = self._users(size, users, most)
+        mine = self._own(met.sizes, own_batch(size, met.sizes.variance, most))
+        stay = delayed_seconds(delayed_seconds(mine.whole, self.case.engine.front_end), self.case.think_seconds)
+        full = batch_rate(most, self.service(most).whole)
+        wait = longest_wait(met.wait, turn_seconds(users, full, stay))
+        rate = batch_rate(users, delayed_seconds(wait, stay))
+        running = sequences_at_rate(rate, mine.first, mine.decode)
+        flying = in_flight_of_users(users, rate, self.case.think_seconds)
+        deviation = batch_wait_deviation(wait, met.service, met.sizes.mean(self.spread))
+        spread = joint_deviation(deviation, self.prompt_spread(mine))
+        return self._steady(mine, running, maximum(plain(flying) - plain(running), 0.0), rate, wait, spread, size)
 
     def spread(self, found: Service) -> Seconds:
         """Standard deviation of a batch's time that comes from its longest prompt and answer."""
@@ -287,6 +339,8 @@ class Batches:
 
     def replay(self, others: Any, concurrency: Any, cap: Any, rate: Any, holds: bool) -> Steady:
         """A settled state on Values."""
+        if rate is None and plain(self.case.think_seconds):
+            return self._of_users(batch_seen(others), 1.0 if concurrency is None else concurrency, cap)
         if rate is None:
             return self.closed(1.0 if concurrency is None else concurrency, cap)
         limit = maximum(cap if concurrency is None else minimum(concurrency, cap), 1.0)
