@@ -26,6 +26,8 @@ from llmsizer.formulas.latency import (
     rate_of_others,
     running_of_users,
     running_rate,
+    seated_seconds,
+    shortened_step,
     token_seconds,
     waiting_seconds,
 )
@@ -330,6 +332,8 @@ class Serving:
 
     def _open_state(self, moment: Moment, rate: Any, limit: Any, holds: Any) -> Steady:
         """``holds``: whether the engine keeps up with the rate; where not, the moment is that of a full batch."""
+        if limit is not None and not self.in_flight and anywhere(holds):
+            moment = self._seated(moment, rate, limit, holds)
         inside = engine_seconds(moment.ttft_seconds, self.case.engine.front_end)
         running = sequences_at_rate(rate, inside, moment.decode_seconds)
         if every(holds):
@@ -339,6 +343,12 @@ class Serving:
             return self._steady(moment, limit, float("inf"), highest, 0.0)
         waiting = where(holds, 0.0, float("inf"))
         return self._steady(moment, where(holds, running, limit), waiting, where(holds, rate, highest), 0.0)
+
+    def _seated(self, moment: Moment, rate: Any, limit: Any, holds: Any) -> Moment:
+        """The moment with no more sequences decoding than there are places: prompts without one interrupt nothing."""
+        decode = where(holds, seated_seconds(moment.decode_seconds, rate, limit), moment.decode_seconds)
+        step = where(holds, shortened_step(moment.step_seconds, decode, moment.decode_seconds), moment.step_seconds)
+        return replace(moment, decode_seconds=decode, step_seconds=step)
 
     def replay(self, others: Any, concurrency: Any, cap: Any, rate: Any, holds: bool) -> Steady:
         """The last pass of a settled state, on Values; ``rate`` and whether it ``holds`` of an open loop."""
