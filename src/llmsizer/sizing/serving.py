@@ -86,7 +86,7 @@ from llmsizer.schema.deployment import Case
 from llmsizer.sizing.bursts import burst_seconds
 from llmsizer.sizing.fixed_point import alike, anywhere, every, fixed_point, pick
 from llmsizer.sizing.lengths import decoding_context, inverse_steps, longer_prompts
-from llmsizer.sizing.moment import Moment, Steady, spread
+from llmsizer.sizing.moment import Moment, Steady, merged, spread
 from llmsizer.sizing.prompts_first import Turns, turn, turns_of
 from llmsizer.sizing.speculation import Speculation, speculation_of
 from llmsizer.sizing.step_time import StepClock
@@ -319,6 +319,8 @@ class Serving:
 
         start = where(holds, minimum(others_at_rate(rate, full.decode_seconds), others), full.others)
         moment = self._settle(respond, start, others, rate)
+        if not every(holds):
+            moment = merged(holds, moment, full)
         return self._open_state(moment, rate, limit, holds)
 
     def _highest_rate(self, full: Moment, limit: Any) -> PerSecond:
