@@ -94,6 +94,10 @@ from llmsizer.sizing.steps import Step, decode_step
 
 # Most requests in flight decode; the rest wait or prefill.
 FIRST_GUESS = 0.95
+# How near the rate of a given load must be found: a little of it moves a busy engine far.
+NARROW = 1e-8
+# Requests a second of an engine as good as idle.
+LEAST_RATE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,8 +333,16 @@ class Serving:
 
     def at(self, others: Any) -> Steady:
         """The steady state of an open loop in which a request meets so many others: its rate follows."""
-        moment = self.moment(others)
-        return self._open_state(moment, rate_of_others(others, moment.decode_seconds), None, True)
+        last = [self.moment(others)]
+        least = plain(last[0].steps) * plain(last[0].pure_seconds)
+
+        def respond(share: Any, _: Any) -> Any:
+            last[:] = [self.moment(others, maximum(rate_of_others(others, least) * share, LEAST_RATE))]
+            return minimum(least / last[0].decode_seconds, 1.0)
+
+        start = minimum(least / last[0].decode_seconds, 1.0)
+        fixed_point(respond, start, 1.0 + 0.0 * start, NARROW)
+        return self._open_state(last[0], rate_of_others(others, last[0].decode_seconds), None, True)
 
     def _open_state(self, moment: Moment, rate: Any, limit: Any, holds: Any) -> Steady:
         """``holds``: whether the engine keeps up with the rate; where not, the moment is that of a full batch."""
