@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from llmsizer.core.explain import Source, Value, named, plain
+from llmsizer.core.explain import named, plain
 from llmsizer.core.numerics import maximum, minimum, where
 from llmsizer.core.quantities import Count, Fraction, PerSecond, Seconds, Tokens
 from llmsizer.formulas.latency import (
@@ -129,19 +130,21 @@ class Serving:
         self.inverse: Fraction = inverse_steps(work)
         self.in_flight = case.batching == "in-flight"
         self.is_open = case.request_rate is not None
+        self._kept: dict[str, tuple[Any, Any]] = {}
 
     def moment(self, others: Count, rate: PerSecond | None = None) -> Moment:
         """What a request meets when so many others decode; in an open loop of this rate, where it is known."""
         batch = batch_seen(others)
         pure = decode_step(self.case, batch, self.context, self.speculation.query_tokens)
-        pure_seconds = self.speculation.step_seconds(self.clock, pure)
+        pure_seconds = self._once("pure", others, lambda: self.speculation.step_seconds(self.clock, pure))
         decoding = others if self.in_flight else 0.0
         budget = self.budget(decoding)
         entering = prompts_per_step(others, self.steps)
         share = prefill_share(entering, self.prompt, budget)
         turns = turns_of(self, rate, pure_seconds) if rate is not None and not self.in_flight else None
         prompts = self.prompt_step(decoding, budget, entering, share) if turns is None else turn(self, turns.prompts)
-        mixed, fill = self.clock.timed(prompts)
+        timed = partial(self.clock.timed, prompts)
+        mixed, fill = self._once("mixed", others, timed) if turns is None else timed()
         each = self._each(pure_seconds, mixed, prompts)
         if turns is not None:
             entering, step = prompts_in_time(turns.rate, turns.interval), turns.interval
@@ -160,6 +163,13 @@ class Serving:
         base, more = (pure_seconds, each) if turns is None else (turns.base, turns.each)
         load = full_step_load(rate, base, more, prompts_of_tokens(budget, self.prompt))
         return self._with_first_token(replace(now, prefill_load=load), meeting, budget, further_steps_seconds)
+
+    def _once(self, name: str, others: Count, time: Callable[[], Any]) -> Any:
+        """A time that depends on the others alone, kept while the rate is sought at which so many are met."""
+        kept = self._kept.get(name)
+        if kept is None or kept[0] is not others:
+            kept = self._kept[name] = (others, time())
+        return kept[1]
 
     def _entering(self, others: Count, rate: PerSecond | None, pure: Seconds, each: Seconds) -> Count:
         """Prompts that come in a step of an open loop; where its rate is not known it follows from the others."""
@@ -387,8 +397,3 @@ class Serving:
         """Prompts of a finite run that come to one attention rank, at least as many as are in flight."""
         share = plain(self.case.num_prompts) / plain(self.case.parallel.data_parallel_size)
         return maximum(share, plain(concurrency))
-
-
-def settled_leaf(others: float) -> Value:
-    """The number the iteration settled on, as a leaf of a derivation."""
-    return Value(others, "1", "others", Source("fixed point of the steady state (found by iteration)"))

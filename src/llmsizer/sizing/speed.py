@@ -18,10 +18,10 @@ from llmsizer.sizing.batches import BATCHWISE
 from llmsizer.sizing.fixed_point import every
 from llmsizer.sizing.goodput import Goodput, goodput
 from llmsizer.sizing.memory import MemoryEstimate
-from llmsizer.sizing.moment import Steady
+from llmsizer.sizing.moment import Steady, settled_leaf
 from llmsizer.sizing.percentiles import percentiles
 from llmsizer.sizing.precision import sixteen_bit
-from llmsizer.sizing.serving import Serving, settled_leaf
+from llmsizer.sizing.serving import Serving
 from llmsizer.sizing.step_time import StageCost, StepClock, binding, largest_share, shares
 from llmsizer.sizing.steps import Step
 from llmsizer.sizing.token_ranks import expert_ranks
