@@ -52,7 +52,7 @@ def random_words(draw: random.Random, catalog: Catalog) -> tuple[dict[str, Any],
     law = draw.choice(["fixed", "narrow", "wide", "lognormal"])
     words: dict[str, Any] = {
         "model": model, "hardware": hardware, **split, "batching": draw.choice(POLICIES), "max_model_len": 16384,
-        "input_tokens": _lengths(law, prompt), "output_tokens": _lengths(law, answer),
+        "input_tokens": lengths(law, prompt), "output_tokens": lengths(law, answer),
     }  # fmt: skip
     if words["batching"] == "dynamic":
         words["batch_window_seconds"] = draw.choice([0.05, 0.2, 1.0])
@@ -64,7 +64,8 @@ def random_words(draw: random.Random, catalog: Catalog) -> tuple[dict[str, Any],
     return words, highest
 
 
-def _lengths(law: str, mean: int) -> int | str:
+def lengths(law: str, mean: int) -> int | str:
+    """A length of a law and mean in words."""
     if law == "lognormal":
         return f"lognormal:{mean}:0.6:{8 * mean if mean < 900 else 7200}"
     low, high = {"fixed": (1.0, 1.0), "narrow": (0.8, 1.0), "wide": (0.3, 1.7)}[law]

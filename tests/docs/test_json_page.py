@@ -16,6 +16,7 @@ QUESTIONS = (
     "-m deepseek-v3 -g h200 --tp 8 --ep --rate 2",
     "-m llama-3.1-70b -g h100",
     "-m llama-3.1-8b -g h100 --speculative ngram",
+    "-m llama-3.1-8b -g h100 --rate 2 --class chat:isl=500,osl=100,ttft=200ms",
     "-m qwen3-30b-a3b -g rtx-4090 -e llama.cpp -q Q4_K_M --max-model-len 8192",
 )
 

@@ -155,6 +155,25 @@ def test_users_who_think_load_the_engine_less() -> None:
     assert simulated.requests_per_second == pytest.approx(float(plain(idle.speed.throughput.requests_per_second)), rel=0.05)
 
 
+@pytest.mark.parametrize("batching", ["static", "dynamic"])
+@pytest.mark.parametrize(("users", "think"), [(2, 1.0), (16, 0.5), (16, 20.0), (32, 4.0)])
+def test_users_who_think_in_whole_batches(batching: str, users: int, think: float) -> None:
+    words = {"model": "llama-3.1-8b", "hardware": "h100", "concurrency": users, "think_seconds": think, "batching": batching,
+             "input_tokens": 800, "output_tokens": "80..100", "batch_window_seconds": 0.2}  # fmt: skip
+    estimate = llmsizer.estimate(**words)
+    steady = llmsizer.simulate(**words, num_prompts=1500, seed=1).steady()
+    latency, rates = estimate.latency, estimate.throughput
+    assert steady is not None
+    assert float(plain(rates.requests_per_second)) == pytest.approx(steady.requests_per_second, rel=0.12)
+    assert float(plain(latency.tpot_seconds)) == pytest.approx(steady.tpot.mean, rel=0.06)
+    assert float(plain(latency.ttft_seconds)) == pytest.approx(steady.ttft.mean, rel=0.2)
+    in_flight = float(plain(estimate.speed.running)) + float(plain(estimate.speed.waiting))
+    assert in_flight <= users
+    assert estimate.value("latency.ttft_seconds").number == pytest.approx(float(plain(latency.ttft_seconds)), rel=1e-9)
+    swept = llmsizer.sweep(**{**words, "concurrency": [users, 2 * users]})
+    assert swept["latency.ttft_seconds"][0] == pytest.approx(float(plain(latency.ttft_seconds)), rel=1e-3)
+
+
 def test_a_run_that_starts_at_once_waits_longer_on_average_not_in_its_median() -> None:
     words = {"model": "llama-3.1-8b", "hardware": "h100", "concurrency": 64, "input_tokens": "819..1024",
              "output_tokens": "205..256"}  # fmt: skip

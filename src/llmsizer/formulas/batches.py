@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from llmsizer.core.explain import formula
 from llmsizer.core.numerics import exp, maximum, minimum, sqrt, where
-from llmsizer.core.quantities import Count, Fraction, PerSecond, Seconds, Tokens
+from llmsizer.core.quantities import Count, Fraction, Number, PerSecond, Seconds, Tokens, Unit
 from llmsizer.core.units import ONE_TOKEN
+
+SecondsSquared = Annotated[Number, Unit("second^2")]
 
 
 @formula(reference="a batch is padded to its longest: the mean of the largest of n lengths")
@@ -102,14 +106,14 @@ def gathered(rate: PerSecond, gathering: Seconds) -> Count:
     return 1 + rate * gathering
 
 
-@formula(reference="Poisson arrivals during the service before, whose length varies with its own batch: v = n + (λ·b)²·v")
-def batch_variance(batch: Count, rate: PerSecond, growth: Seconds) -> Count:
-    """Variance of the size of batches; ``growth``: seconds that each request adds to a batch.
+@formula(reference="definition: variance over mean of the requests that join the first of a batch")
+def batch_variance(batch: Count, dispersion: Fraction) -> Count:
+    """Variance of the size of batches.
 
-    >>> round(batch_variance(4.0, 1.0, 0.5), 3)
-    4.0
+    >>> batch_variance(4.0, 1.5)
+    4.5
     """
-    return maximum(batch - 1, 0 * batch) / (1 - minimum(rate * growth, 0.95) ** 2)
+    return maximum(batch - 1, 0 * batch) * dispersion
 
 
 @formula(reference="a request is in a large batch more often: E[n²] / E[n]")
@@ -123,19 +127,120 @@ def own_batch(batch: Count, variance: Count, most: Count) -> Count:
 
 
 @formula(
-    reference="the first of a batch waits for all of its gathering G, the others for half of it: E[G + λ·G²/2] / E[n]",
-    validity="batches that are not full",
+    reference="requests that come in a time G: variance λ·E[G] + λ²·Var[G]; of Var[G] a part b²·v comes from the sizes' own v",
+    validity="Var[G] was taken with sizes of Poisson variance",
 )
-def batch_wait_seconds(rate: PerSecond, service: Seconds, window: Seconds, gathering: Seconds, deviation: Seconds) -> Seconds:
-    """Mean wait of a request for its batch to start; ``deviation`` of the service before it.
+def batch_dispersion(rate: PerSecond, gathering: Seconds, square: SecondsSquared, growth: Seconds) -> Fraction:
+    """Variance of the requests that come while a batch gathers, over their mean; ``square``: mean of G².
 
-    >>> round(batch_wait_seconds(1.0, 2.0, 0.0, 1.1353, 0.0), 3)
-    0.937
+    >>> round(batch_dispersion(1.0, 2.0, 4.5, 0.5), 3)
+    1.333
+    """
+    fed = minimum(rate * growth, 0.95) ** 2
+    poisson = 1 + rate * maximum(square - gathering * gathering, 0 * square) / maximum(gathering, 1e-12 / rate)
+    return maximum((poisson - fed) / (1 - fed), 1.0)
+
+
+@formula(reference="two points with the mean, variance and third moment of a negative binomial M = n − 1: the lower")
+def smaller_batch(batch: Count, dispersion: Fraction) -> Count:
+    """The smaller of the two sizes that stand for all sizes of batches.
+
+    >>> smaller_batch(3.0, 1.0)
+    2.0
+    """
+    middle = dispersion - 0.5
+    others = maximum(batch - 1, 0 * batch)
+    return 1 + maximum(others + middle - sqrt(others * dispersion + middle * middle), 0 * batch)
+
+
+@formula(reference="two points with the mean, variance and third moment of a negative binomial M = n − 1: the upper")
+def larger_batch(batch: Count, dispersion: Fraction, most: Count) -> Count:
+    """The larger of the two sizes that stand for all sizes of batches, which take ``most``.
+
+    >>> larger_batch(3.0, 1.0, 64.0)
+    5.0
+    """
+    middle = dispersion - 0.5
+    others = maximum(batch - 1, 0 * batch)
+    return minimum(1 + others + middle + sqrt(others * dispersion + middle * middle), most)
+
+
+@formula(reference="conservation of the mean")
+def share_of_larger(batch: Count, smaller: Count, larger: Count) -> Fraction:
+    """Share of the batches that the larger of two sizes stands for.
+
+    >>> round(share_of_larger(3.0, 2.0, 5.0), 4)
+    0.3333
+    """
+    return minimum(maximum(batch - smaller, 0 * batch) / maximum(larger - smaller, 1e-9), 1.0)
+
+
+@formula(reference="a request is in a large batch more often: in proportion to its size")
+def share_in_larger(share: Fraction, smaller: Count, larger: Count) -> Fraction:
+    """Share of the requests that are in batches of the larger of two sizes.
+
+    >>> share_in_larger(0.5, 1.0, 3.0)
+    0.75
+    """
+    return share * larger / (share * larger + (1 - share) * smaller)
+
+
+@formula(reference="definition")
+def mean_over_sizes(smaller: Seconds, larger: Seconds, share: Fraction) -> Seconds:
+    """Mean of a time over batches of two sizes, ``share`` of them the larger.
+
+    >>> mean_over_sizes(1.0, 2.0, 0.25)
+    1.25
+    """
+    return (1 - share) * smaller + share * larger
+
+
+@formula(reference="definition")
+def mean_square_over_sizes(smaller: SecondsSquared, larger: SecondsSquared, share: Fraction) -> SecondsSquared:
+    """Mean of a squared time over batches of two sizes, ``share`` of them the larger.
+
+    >>> mean_square_over_sizes(1.0, 4.0, 0.5)
+    2.5
+    """
+    return (1 - share) * smaller + share * larger
+
+
+@formula(reference="E[max(S − X, w)²], X ~ Exp(λ), for a service S of some deviation", validity="batches that are not full")
+def gathering_square(
+    rate: PerSecond, service: Seconds, window: Seconds, gathering: Seconds, deviation: Seconds
+) -> SecondsSquared:
+    """Mean square of the time from the first request of a batch to the batch's start.
+
+    >>> round(gathering_square(1.0, 2.0, 0.0, 1.1353, 0.0), 3)
+    1.729
     """
     over = maximum(service - window, 0 * service)
     beyond, later = gathering - window, 1 - exp(-rate * over)
-    square = window * window + 2 * window * beyond + over * over - 2 * over / rate + 2 * later / rate / rate
-    return (gathering + rate * (square + deviation * deviation * later) / 2) / (1 + rate * gathering)
+    whole = over * over - 2 * over / rate + 2 * later / rate / rate
+    return window * window + 2 * window * beyond + whole + deviation * deviation * later
+
+
+@formula(
+    reference="the first of a batch waits for all of its gathering G, the others for half of it: E[G + λ·G²/2] / E[n]",
+    validity="batches that are not full",
+)
+def batch_wait_seconds(rate: PerSecond, gathering: Seconds, square: SecondsSquared) -> Seconds:
+    """Mean wait of a request for its batch to start; ``square``: mean of G².
+
+    >>> round(batch_wait_seconds(1.0, 1.1353, 1.7293), 3)
+    0.937
+    """
+    return (gathering + rate * square / 2) / (1 + rate * gathering)
+
+
+@formula(reference="full batches take no more requests than they serve")
+def longest_wait(met: Seconds, queued: Seconds) -> Seconds:
+    """Wait for a batch: for the one under way, or in a queue for full batches.
+
+    >>> longest_wait(1.0, 0.0)
+    1.0
+    """
+    return maximum(met, queued)
 
 
 @formula(reference="one request at a time: its queue (M/G/1) is all of its wait, nobody waits to go along")
@@ -179,14 +284,24 @@ def longest_deviation(steps: Count, step: Seconds, variation: Fraction) -> Secon
     return steps * step * variation
 
 
-@formula(reference="variance of a time that grows with a number")
-def size_deviation(growth: Seconds, variance: Count) -> Seconds:
-    """Standard deviation of the time of a batch whose size varies.
+@formula(reference="the prompts of a batch take as long as its longest: its deviation over its mean")
+def first_deviation(first: Seconds, deviation: Fraction, longest: Fraction) -> Seconds:
+    """Standard deviation of the time of a batch's prompts; ``deviation`` and mean of the longest, over the mean prompt.
 
-    >>> size_deviation(0.1, 4.0)
-    0.2
+    >>> first_deviation(0.3, 0.5, 1.5)
+    0.1
     """
-    return growth * sqrt(variance)
+    return first * deviation / longest
+
+
+@formula(reference="variance of two values with shares p and 1 − p: p·(1 − p)·d²")
+def two_point_deviation(smaller: Seconds, larger: Seconds, share: Fraction) -> Seconds:
+    """Standard deviation of a time that takes two values, the larger in a share of the cases.
+
+    >>> two_point_deviation(1.0, 3.0, 0.5)
+    1.0
+    """
+    return (larger - smaller) * sqrt(share * (1 - share))
 
 
 @formula(reference="finite difference over the size of a batch")

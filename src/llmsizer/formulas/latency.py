@@ -138,6 +138,26 @@ def rate_of_others(others: Count, decode: Seconds) -> PerSecond:
     return others / decode
 
 
+@formula(reference="Little's law: no more sequences decode than there are places")
+def seated_seconds(decode: Seconds, rate: PerSecond, places: Count) -> Seconds:
+    """Time of all decode steps of a request, where prompts that come before decoding would fill more places than there are.
+
+    >>> seated_seconds(8.0, 2.0, 10.0)
+    5.0
+    """
+    return minimum(decode, places / rate)
+
+
+@formula(reference="definition: a step's share of a time that is cut short")
+def shortened_step(step: Seconds, decode: Seconds, unhindered: Seconds) -> Seconds:
+    """Mean decode step where all of them together take less than they would.
+
+    >>> shortened_step(0.02, 1.0, 2.0)
+    0.01
+    """
+    return step * decode / unhindered
+
+
 @formula(reference="definition: a wait before what follows")
 def delayed_seconds(first_token: Seconds, wait: Seconds) -> Seconds:
     """Time to first token after a wait for a place in the running batch.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmsizer.core.explain import formula
-from llmsizer.core.numerics import maximum, sqrt
+from llmsizer.core.numerics import exp, log, log1p, maximum, minimum, sqrt
 from llmsizer.core.quantities import Count, Fraction, Seconds, Tokens
 from llmsizer.core.units import ONE_TOKEN
 
@@ -63,6 +63,20 @@ def answer_quantile(mean: Seconds, alike: Seconds, token: Seconds, longer: Token
     rest, answers = alike - mean, token * longer / ONE_TOKEN
     both = maximum(rest + answers, -rest - answers)
     return mean + sqrt(rest * rest + answers * answers) * (rest + answers) / maximum(both, 1e-12 * mean)
+
+
+@formula(reference="a quotient of two lognormal numbers: variances of the logarithms add")
+def ratio_quantile(found: Seconds, middle: Seconds, deviation: Seconds, whole: Seconds, score: Count) -> Seconds:
+    """A time per token at a standard score, that is ``found`` there (``middle`` in the median) for a whole time that does
+    not vary, and whose whole has a deviation.
+
+    >>> round(ratio_quantile(0.04, 0.02, 1.0, 2.0, 1.6449), 4)
+    0.0567
+    """
+    varied = deviation / maximum(whole, 1e-12 * middle)
+    own, others = log(found / middle), score * sqrt(log1p(varied * varied))
+    both = maximum(own + others, -own - others)
+    return middle * exp(minimum(sqrt(own * own + others * others) * (own + others) / maximum(both, 1e-12), 50.0))
 
 
 @formula(reference="finite difference")

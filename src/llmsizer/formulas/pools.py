@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmsizer.core.explain import formula
-from llmsizer.core.numerics import sqrt
+from llmsizer.core.numerics import maximum, sqrt
 from llmsizer.core.quantities import Count, Fraction, PerSecond, Seconds
 
 
@@ -75,6 +75,26 @@ def pool_wait_seconds(wait: Seconds, load: Fraction, replicas: Count) -> Seconds
     0.1
     """
     return wait * load ** (sqrt(2 * (replicas + 1)) - 2) / replicas
+
+
+@formula(reference="counting: K + 1 sequences spread evenly over the replicas of a pool, each to the least loaded")
+def balanced_others(others: Count, replicas: Count) -> Count:
+    """Others beside a sequence in its replica, from the mean number in each.
+
+    >>> balanced_others(2.0, 1), balanced_others(2.0, 4), balanced_others(0.5, 4)
+    (2.0, 1.25, 0.0)
+    """
+    return maximum((others * replicas + 1 - replicas) / replicas, 0 * others)
+
+
+@formula(reference="Little's law over all requests in flight: where a pool is full they wait for it")
+def crowded_first_token_seconds(unhindered: Seconds, concurrency: Count, rate: PerSecond, decode: Seconds) -> Seconds:
+    """Time to first token of a closed loop that may fill the prefill pool.
+
+    >>> crowded_first_token_seconds(0.5, 64.0, 10.0, 2.0)
+    4.4
+    """
+    return maximum(unhindered, concurrency / rate - decode)
 
 
 @formula(reference="a cache that arrives while a step runs waits for its end, then decodes")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from llmsizer.core.explain import formula
 from llmsizer.core.numerics import exp, floor, maximum, minimum, sqrt
-from llmsizer.core.quantities import Count, Fraction, Number, Seconds, Tokens, Unit
+from llmsizer.core.quantities import Count, Fraction, Number, PerSecond, Seconds, Tokens, Unit
 
 SecondsSquared = Annotated[Number, Unit("second^2")]
 
@@ -84,6 +84,40 @@ def prefill_queue_seconds(load: Fraction, width: Count, variation: Fraction, ste
     return busy**exponent / (1 - busy) * (1 + variation * variation) / 2 / width * step
 
 
+@formula(reference="conservation: full steps of w prompts, a + b·w each, over the time in which so many come")
+def full_step_load(rate: PerSecond, base: Seconds, each: Seconds, width: Count) -> Fraction:
+    """Load of an engine by the prompts of an open loop, when they queue and each step is full of them.
+
+    >>> round(full_step_load(5.0, 0.02, 0.05, 2.0), 3)
+    0.3
+    """
+    return rate * (base / width + each)
+
+
+@formula(
+    reference="one prompt a step: Pollaczek-Khinchine less the rest of the step under way, ρ²/(1 − ρ)·(1 + c²)/2; "
+    "exponent for k as in Sakasegawa 1977"
+)
+def further_steps_seconds(load: Fraction, width: Count, variation: Fraction, step: Seconds) -> Seconds:
+    """Mean wait of a prompt for full steps between the one under way and its own; ``width`` prompts fill a step.
+
+    >>> round(further_steps_seconds(0.5, 1.0, 0.0, 0.1), 6)
+    0.025
+    """
+    busy, exponent = minimum(load, 0.98), sqrt(2 * (maximum(width, 1.0) + 1))
+    return busy**exponent / (1 - busy) * (1 + variation * variation) / 2 / width * step
+
+
+@formula(reference="no step is longer than a full one")
+def met_at_most(met: Seconds, base: Seconds, each: Seconds, width: Count) -> Seconds:
+    """Mean length of the step into which a request comes, of steps that take ``width`` prompts.
+
+    >>> met_at_most(0.09, 0.02, 0.03, 2.0)
+    0.08
+    """
+    return minimum(met, base + each * width)
+
+
 @formula(reference="Poisson number of others: the engine idles when there is none")
 def busy_open(others: Count) -> Fraction:
     """Chance that a request of an open loop finds the engine busy.
@@ -146,6 +180,26 @@ def prompts_with_trail(others: Count, steps: Count, pure: Seconds, each: Seconds
     linear = steps * pure - others * each
     square = steps * each + each * each / pure
     return 2 * others * pure / (linear + sqrt(linear * linear + 4 * square * others * pure))
+
+
+@formula(reference="Little (1961)")
+def prompts_in_time(rate: PerSecond, time: Seconds) -> Count:
+    """Prompts that come in a time.
+
+    >>> prompts_in_time(10.0, 0.05)
+    0.5
+    """
+    return rate * time
+
+
+@formula(reference="prompts come at a steady rate in steps a + b·n: n = λ·a / (1 − λ·b)")
+def prompts_at_rate(rate: PerSecond, pure: Seconds, each: Seconds) -> Count:
+    """Mean number of prompts that come in a step of an open loop.
+
+    >>> round(prompts_at_rate(10.0, 0.02, 0.05), 3)
+    0.4
+    """
+    return rate * pure / (1 - minimum(rate * each, 0.98))
 
 
 @formula(reference="definition: the step without prompts and what its prompts add")

@@ -23,6 +23,7 @@ from llmsizer.schema.deployment import Case
 from llmsizer.schema.model import Model
 from llmsizer.sizing.estimate import Estimate, Evidence, memory_evidence
 from llmsizer.sizing.memory import MemoryEstimate, memory_estimate
+from llmsizer.sizing.prefix_cache import with_hits
 from llmsizer.sizing.speed import SpeedEstimate, speed_estimate
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ def ask(words: Words, catalog: Catalog | None = None) -> Estimate:
     memory = memory_estimate(resolved.case)
     notes = [*resolved.notes, *_length_notes(resolved.case, memory)]
     case = with_concurrency(resolved.case, words, memory)
-    speed = speed_estimate(case, memory) if memory.fits or words.ignore_memory else None
+    runs = memory.fits or bool(words.ignore_memory)
+    case = with_hits(case, memory) if runs else case
+    speed = speed_estimate(case, memory) if runs else None
     notes += _overload_notes(case, speed)
     return Estimate(
         question=question_of(replace(resolved, case=case)),

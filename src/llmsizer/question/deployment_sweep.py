@@ -17,6 +17,7 @@ from llmsizer.question.words import LARGEST_LENGTH, Words, checked_fraction, che
 from llmsizer.schema.deployment import Case
 from llmsizer.sizing.estimate import MEMORY_FIGURES, as_plain, memory_evidence
 from llmsizer.sizing.memory import MemoryEstimate, held_at, memory_estimate
+from llmsizer.sizing.prefix_cache import with_hits
 from llmsizer.sizing.speed import Latency, Throughput, latency, steady_state, throughput, waiting_sequences, working_ranks
 from llmsizer.sizing.step_time import StepClock, largest_share, shares
 
@@ -170,14 +171,15 @@ def memory_columns(memory: MemoryEstimate) -> dict[str, Any]:
 
 def speed_columns(case: Case, memory: MemoryEstimate) -> dict[str, Any]:
     """The speed's figures by their path in an estimate, of a case whose load may be arrays."""
-    clock = StepClock(case)
+    case, clock = with_hits(case, memory), StepClock(case)
     steady = steady_state(case, memory, clock)
     ranks = working_ranks(case, steady)
     times, rates = latency(case, clock, steady), throughput(case, steady.rate, ranks)
     found: dict[str, Any] = {f"latency.{name}": getattr(times, name) for name in Latency.__dataclass_fields__}
     found |= {f"throughput.{name}": getattr(rates, name) for name in Throughput.__dataclass_fields__}
     found |= {"load.running": steady.running * ranks, "load.waiting": waiting_sequences(case, steady, ranks),
-              "load.decode_batch": steady.moment.batch}  # fmt: skip
+              "load.decode_batch": steady.moment.batch,
+              "load.prefix_cache_hit_rate": plain(case.workload.prefix_cache_hit_rate)}  # fmt: skip
     for name, step in (("prefill", steady.moment.prompt_step), ("decode", steady.moment.pure_step)):
         cost = clock.stage_cost(step)
         found |= {f"{name}.step_seconds": cost.seconds, f"{name}.bound": largest_share(shares(cost))}

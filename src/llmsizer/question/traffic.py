@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +12,20 @@ from llmsizer.question.words import LARGEST_LENGTH, Words, checked_fraction, che
 from llmsizer.schema.deployment import Workload
 from llmsizer.schema.lengths import Fixed
 from llmsizer.schema.model import Model
-from llmsizer.schema.moments import class_moments, moments, spread_of
-from llmsizer.schema.workload import ClosedLoop, Conversation, HitRate, Mix, OpenLoop, PrefixGroups, RequestClass, Traffic
+from llmsizer.schema.moments import class_moments, marginals, moments, spread_of
+from llmsizer.schema.prefixes import Prefixes, SharedPrefix
+from llmsizer.schema.promises import Promise
+from llmsizer.schema.workload import (
+    ClosedLoop,
+    Conversation,
+    HitRate,
+    Mix,
+    OpenLoop,
+    PrefixGroups,
+    RequestClass,
+    Targets,
+    Traffic,
+)
 
 DEFAULT_INPUT, DEFAULT_OUTPUT = 1024, 256
 # What classes say of lengths, and what a whole Traffic says of the load besides.
@@ -32,8 +45,7 @@ def with_traffic(words: Words) -> Words:
     if twice:
         raise InvalidQuestion(f"workload and {twice[0]}: the workload says it already", f"leave {twice[0]} out")
     traffic = given if whole else Traffic(arrivals=ClosedLoop(concurrency=1), classes=given.classes)
-    hits = words.prefix_cache_hit_rate or hit_rate_of(traffic)
-    return replace(words, workload=traffic, prefix_cache_hit_rate=hits, **(_load(traffic) if whole else {}))
+    return replace(words, workload=traffic, **(_load(traffic) if whole else {}))
 
 
 def _load(traffic: Traffic) -> dict[str, Any]:
@@ -51,14 +63,34 @@ def _load(traffic: Traffic) -> dict[str, Any]:
 
 def hit_rate_of(traffic: Traffic) -> float:
     """The share of the prompt tokens that is found cached while every shared prefix stays in the cache."""
+    return _rate_over(traffic, _hits)
+
+
+def prefixes_of(traffic: Traffic) -> Prefixes | None:
+    """What the prompts share by name; None where no class has prefixes."""
+    turns = [float(kind.sharing.turns) if isinstance(kind.sharing, Conversation) else 1.0 for kind in traffic.classes]
+    requests = sum(share * count for share, count in zip(traffic.shares(), turns, strict=True))
+    classes = tuple(
+        SharedPrefix(kind.sharing, share / requests, kind.pairs.marginals()[0] if kind.pairs else kind.input_tokens)
+        for kind, share in zip(traffic.classes, traffic.shares(), strict=True)
+        if isinstance(kind.sharing, PrefixGroups)
+    )
+    if not classes:
+        return None
+    always = _rate_over(traffic, lambda kind, prompt: 0.0 if isinstance(kind.sharing, PrefixGroups) else _hits(kind, prompt))
+    return Prefixes(classes, always)
+
+
+def _rate_over(traffic: Traffic, rate: Callable[[RequestClass, float], float]) -> float:
+    """The mean over prompt tokens of a share that each class has."""
     found = [class_moments(kind) for kind in traffic.classes]
     turns = [float(kind.sharing.turns) if isinstance(kind.sharing, Conversation) else 1.0 for kind in traffic.classes]
     tokens = [
         share * count * float(moment.input_mean)
         for share, count, moment in zip(traffic.shares(), turns, found, strict=True)
     ]  # fmt: skip
-    rates = [_hits(kind, float(moment.input_mean)) for kind, moment in zip(traffic.classes, found, strict=True)]
-    return sum(rate * each for rate, each in zip(rates, tokens, strict=True)) / sum(tokens)
+    rates = [rate(kind, float(moment.input_mean)) for kind, moment in zip(traffic.classes, found, strict=True)]
+    return sum(each_rate * each for each_rate, each in zip(rates, tokens, strict=True)) / sum(tokens)
 
 
 def _hits(kind: RequestClass, prompt: float) -> float:
@@ -76,7 +108,7 @@ def workload_of(words: Words, model: Model) -> Workload:
     """The lengths of a question, where none are given what the model allows."""
     hits = checked_fraction("prefix_cache_hit_rate", words.prefix_cache_hit_rate)
     if words.workload is not None:
-        return _spread_workload(words.workload, hits)
+        return _workload_of_classes(words.workload, hits)
     longest = model.max_position_embeddings or LARGEST_LENGTH
     if words.max_model_len is not None:
         longest = min(longest, checked_integer("max_model_len", words.max_model_len, most=LARGEST_LENGTH))
@@ -89,6 +121,29 @@ def workload_of(words: Words, model: Model) -> Workload:
         return Workload(input_tokens=prompts.tokens, output_tokens=answers.tokens, prefix_cache_hit_rate=hits)
     kind = RequestClass(input_tokens=prompts, output_tokens=answers)
     return _spread_workload(Traffic(arrivals=ClosedLoop(concurrency=1), classes=(kind,)), hits)
+
+
+def _workload_of_classes(traffic: Traffic, hits: float) -> Workload:
+    """Lengths, prefixes and targets of classes; a hit rate that is given stands for whatever they share."""
+    found = replace(_spread_workload(traffic, hits or hit_rate_of(traffic)), promises=promises_of(traffic))
+    return found if hits else replace(found, prefixes=prefixes_of(traffic))
+
+
+def promises_of(traffic: Traffic) -> tuple[Promise, ...]:
+    """What the requests of each class are promised; empty where no class has targets."""
+    if all(kind.targets is None for kind in traffic.classes) or traffic.trace is not None:
+        return ()
+    turns = [float(kind.sharing.turns) if isinstance(kind.sharing, Conversation) else 1.0 for kind in traffic.classes]
+    shares = [share * count for share, count in zip(traffic.shares(), turns, strict=True)]
+    return tuple(
+        Promise(
+            kind.name,
+            share / sum(shares),
+            kind.targets or Targets(),
+            *marginals(Traffic(arrivals=traffic.arrivals, classes=(kind,))),
+        )
+        for kind, share in zip(traffic.classes, shares, strict=True)
+    )
 
 
 def answers_one_token(words: Words) -> bool:

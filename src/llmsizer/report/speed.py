@@ -20,7 +20,7 @@ def speed_lines(estimate: Estimate) -> list[str]:
     per_user = 1 / float(plain(latency.tpot_seconds))
     prompt, answer = int(plain(case.workload.input_tokens)), int(plain(case.workload.output_tokens))
     return [
-        f"Load        {load_text(speed, estimate)}",
+        f"Load        {load_text(speed, estimate)}{hit_text(estimate)}",
         f"Latency     {before}first token {first}, then {token} a token ({per_user:,.0f} tokens/s each), {end} in all "
         f"({prompt:,} tokens in, {answer:,} out)",
         f"Throughput  {rate(rates.output_tokens_per_second)} output tokens/s, {rate(rates.requests_per_second)} requests/s"
@@ -28,6 +28,7 @@ def speed_lines(estimate: Estimate) -> list[str]:
         f"Prefill     {phase_text(speed.prefill)}",
         f"Decode      {phase_text(speed.decode)}",
         *speculation_lines(estimate),
+        *goodput_lines(speed),
     ]
 
 
@@ -39,6 +40,18 @@ def speculation_lines(estimate: Estimate) -> list[str]:
     return [
         f"Guesses     {found.method}: {int(found.guesses)} a step, {found.tokens_per_step:.2f} tokens stay; tokens come "
         f"{found.gain:.2f} × as fast as without; {found.reach}"
+    ]
+
+
+def goodput_lines(speed: SpeedEstimate) -> list[str]:
+    """How many requests meet the targets of their classes."""
+    found = speed.goodput
+    if found is None:
+        return []
+    classes = ", ".join(f"{each['name']} {100 * each['share']:.0f} %" for each in found.classes)
+    return [
+        f"Goodput     {rate(found.requests_per_second)} requests/s within their targets, {100 * float(found.share):.0f} %"
+        + (f" ({classes})" if len(found.classes) > 1 else "")
     ]
 
 
@@ -71,6 +84,12 @@ def load_text(speed: SpeedEstimate, estimate: Estimate) -> str:
         return f"{asked:g} requests/s keep {count(running)} running"
     text = f"{count(running + waiting)} in flight"
     return text + (f", {count(running)} running and {count(waiting)} waiting for cache or a place" if waiting > 0.5 else "")
+
+
+def hit_text(estimate: Estimate) -> str:
+    """How much of the prompts the prefix cache finds, where they share anything."""
+    hits = float(plain(estimate.case.workload.prefix_cache_hit_rate))
+    return f"; {100 * hits:.0f} % of the prompt tokens found cached" if hits else ""
 
 
 def phase_text(phase: Phase) -> str:

@@ -13,6 +13,8 @@ from llmsizer.schema.fleet import Fleet
 from llmsizer.schema.model import Model
 from llmsizer.schema.moments import LengthSpread
 from llmsizer.schema.number_format import CacheFormat, NumberFormat, QuantizationScheme
+from llmsizer.schema.prefixes import Prefixes
+from llmsizer.schema.promises import Promise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,12 +113,16 @@ class Elementwise:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """What a request looks like, in tokens: means where lengths ``spread`` (None: all are alike)."""
+    """What a request looks like, in tokens: means where lengths ``spread`` (None: all are alike). ``prefixes``: what
+    prompts share by name, which tells the hit rate of the prefix cache (None: that is given). ``promises``: the targets
+    of each class, where any has some."""
 
     input_tokens: Tokens = 1024
     output_tokens: Tokens = 256
     prefix_cache_hit_rate: Fraction = 0.0
     spread: LengthSpread | None = None
+    prefixes: Prefixes | None = None
+    promises: tuple[Promise, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -25,6 +25,7 @@ from llmsizer.sizing.batches import BATCHWISE
 from llmsizer.sizing.lengths import longest_request
 from llmsizer.sizing.memory import MemoryEstimate, memory_estimate
 from llmsizer.sizing.pools import Disaggregated, Pools, transfer_seconds
+from llmsizer.sizing.prefix_cache import with_hits
 from llmsizer.sizing.speculation import speculation_of
 from llmsizer.sizing.speed import steady_state
 from llmsizer.sizing.step_time import StepClock
@@ -100,6 +101,7 @@ def front_end_of(case: Case, memory: MemoryEstimate, replicas: int = 1) -> float
             request_rate=None if rate is None else rate / replicas,
             concurrency=None if users is None else -(-users // replicas),
         )
+    case = with_hits(case, memory)
     moment = steady_state(case, memory, StepClock(case)).moment
     outside = front_end.beside(case, moment.others)
     return float(plain(outside)) + float(plain(moment.fill_seconds))

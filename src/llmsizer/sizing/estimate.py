@@ -164,6 +164,9 @@ class Estimate(Result):
             return {"latency": {}, "throughput": {}, "prefill": {}, "decode": {}}
         parts = {name: as_plain(getattr(self.speed, name)) for name in SPEED_PARTS}
         parts["load"] = {name: _finite(_number(getattr(self.speed, name))) for name in LOAD_FIGURES}
+        parts["load"]["prefix_cache_hit_rate"] = _number(self.case.workload.prefix_cache_hit_rate)
+        if self.speed.goodput is not None:
+            parts["goodput"] = as_plain(self.speed.goodput)
         return parts
 
     def value(self, path: str) -> Value:

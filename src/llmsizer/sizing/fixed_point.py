@@ -14,13 +14,13 @@ TOLERANCE = 1e-6
 BRACKET = 1e-4
 
 
-def fixed_point(respond: Callable[[Any, Any], Any], start: Any, most: Any) -> Any:
+def fixed_point(respond: Callable[[Any, Any], Any], start: Any, most: Any, bracket: float = BRACKET) -> Any:
     """The ``x`` from 0 to ``most`` with ``respond(x, chosen) = x``, where ``respond`` stays in that range.
 
     Secant steps inside a bracket; where ``respond`` jumps across ``x``, the place of the jump. Each
     element of an array goes the way it would go alone: a settled one keeps its number, and once most
     are settled only the others go on. ``chosen`` are then their places (None: all). The last call of
-    ``respond`` is for the whole result.
+    ``respond`` is for the whole result. ``bracket``: how narrow the range gets before its middle is taken.
     """
     low, high, x = most * 0.0, most, start
     earlier, rest_earlier, whole, chosen = None, None, None, None
@@ -28,7 +28,7 @@ def fixed_point(respond: Callable[[Any, Any], Any], start: Any, most: Any) -> An
         found = respond(x, chosen)
         rest = found - x
         low, high = where(rest > 0, x, low), where(rest < 0, x, high)
-        settled = (abs(rest) <= TOLERANCE * (1.0 + found)) | (high - low <= BRACKET * (1.0 + low))
+        settled = (abs(rest) <= TOLERANCE * (1.0 + found)) | (high - low <= bracket * (1.0 + low))
         if every(settled):
             break
         step = found if earlier is None else _secant(x, rest, earlier, rest_earlier)

@@ -72,6 +72,14 @@ def deviation_of_longest(work: Workload, count: Count) -> Fraction:
     return 0.0 if work.spread is None else work.spread.outputs.deviation_of_longest(plain(count))
 
 
+def longest_prompt(work: Workload, count: Count) -> tuple[Fraction, Fraction]:
+    """Mean and standard deviation of the longest prompt of a batch, over the mean prompt."""
+    if work.spread is None:
+        return 1.0, 0.0
+    law, number = work.spread.inputs, plain(count)
+    return law.longest_of(number), law.deviation_of_longest(number)
+
+
 def answer_at(work: Workload, share: float) -> Tokens:
     """The answer that a share of the requests does not exceed."""
     if work.spread is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-from llmsizer.core.explain import Value
+from llmsizer.core.explain import Source, Value
 from llmsizer.core.numerics import where
 from llmsizer.core.quantities import Count, Fraction, PerSecond, Seconds
 from llmsizer.sizing.fixed_point import pick
@@ -65,3 +65,8 @@ def spread(found: Any, places: Any) -> Any:
     if is_dataclass(found) and not isinstance(found, (type, Value)):
         return type(found)(**{f.name: spread(getattr(found, f.name), places) for f in fields(found)})
     return pick(found, places)
+
+
+def settled_leaf(others: float) -> Value:
+    """The number the iteration settled on, as a leaf of a derivation."""
+    return Value(others, "1", "others", Source("fixed point of the steady state (found by iteration)"))

@@ -16,6 +16,7 @@ from llmsizer.formulas.percentiles import (
     batch_slope,
     crowding_deviation,
     joint_deviation,
+    ratio_quantile,
     skewed_quantile,
     tokens_beyond,
     varying_part,
@@ -24,7 +25,7 @@ from llmsizer.formulas.prompts import mean_of_steps
 from llmsizer.schema.deployment import Case
 from llmsizer.sizing.batches import BATCHWISE
 from llmsizer.sizing.lengths import answer_at
-from llmsizer.sizing.moment import Steady
+from llmsizer.sizing.moment import Moment, Steady
 from llmsizer.sizing.serving import Serving
 
 # Shares and their standard scores (the normal distribution's quantiles).
@@ -38,7 +39,7 @@ def percentiles(case: Case, serving: Serving, steady: Steady, wanted: Collection
     meets, and with its own lengths. The burst that starts a finite run is in its means, not in its percentiles.
     """
     found: dict[str, Seconds] = {}
-    deviation, whole = _deviations(case, serving, steady)
+    deviation, whole = deviations(case, serving, steady)
     for name, (share, score) in SCORES.items():
         times: dict[str, Callable[[], Seconds]] = {
             "ttft": partial(_first, serving, steady, score),
@@ -61,13 +62,25 @@ def _token(case: Case, serving: Serving, steady: Steady, deviation: Seconds, sha
     """A request of a padded batch takes as long as the longest: its time per token follows from its own answer."""
     moment, tokens = steady.moment, serving.speculation.tokens_per_step
     if case.batching in BATCHWISE:
-        own = padded_steps(answer_at(case.workload, 1 - share))
-        return token_seconds(padded_step_at(moment.pure_seconds, moment.decode_seconds, own, moment.batch), tokens)
+        found, middle = (
+            padded_step_at(
+                moment.pure_seconds, moment.decode_seconds, padded_steps(answer_at(case.workload, part)), moment.batch
+            )
+            for part in (1 - share, 0.5)
+        )
+        varied = ratio_quantile(found, middle, moment.decode_deviation, moment.decode_seconds, score)
+        return token_seconds(varied, tokens)
     step = moment.step_seconds
     return token_seconds(skewed_quantile(step, varying_part(step, moment.pure_seconds), deviation, score), tokens)
 
 
-def _deviations(case: Case, serving: Serving, steady: Steady) -> tuple[Seconds, Seconds]:
+def _padded_step(case: Case, moment: Moment, share: float) -> Seconds:
+    """Time per decode step of an answer that a share of the requests does not exceed, in a batch of the mean time."""
+    own = padded_steps(answer_at(case.workload, share))
+    return padded_step_at(moment.pure_seconds, moment.decode_seconds, own, moment.batch)
+
+
+def deviations(case: Case, serving: Serving, steady: Steady) -> tuple[Seconds, Seconds]:
     """Of a request's mean step, and of the end-to-end time, between requests alike in length. In an open loop a
     request also meets more or fewer others than the mean."""
     moment = steady.moment

@@ -8,11 +8,28 @@ from typing import Any
 from llmsizer.core.explain import plain
 from llmsizer.core.numerics import maximum, minimum
 from llmsizer.core.quantities import Count, Fraction, PerSecond, Seconds, Tokens
-from llmsizer.formulas.batches import batch_variance, batch_wait_seconds, gathered, gathering_seconds, own_batch
-from llmsizer.formulas.latency import decode_seconds, end_to_end_seconds, others_at_rate, running_rate, token_seconds
+from llmsizer.formulas.batches import (
+    batch_dispersion,
+    batch_variance,
+    batch_wait_seconds,
+    gathered,
+    gathering_seconds,
+    gathering_square,
+    own_batch,
+)
+from llmsizer.formulas.latency import (
+    decode_seconds,
+    delayed_seconds,
+    end_to_end_seconds,
+    others_at_rate,
+    running_rate,
+    token_seconds,
+)
 from llmsizer.formulas.pools import (
     answer_rate,
+    balanced_others,
     balanced_ratio,
+    crowded_first_token_seconds,
     handed_decode_seconds,
     handed_first_token_seconds,
     pool_load,
@@ -23,6 +40,7 @@ from llmsizer.formulas.pools import (
 from llmsizer.formulas.prompts import (
     busy_open,
     carried_prompts,
+    further_steps_seconds,
     mean_of_steps,
     prompt_seconds_each,
     residual_seconds,
@@ -145,7 +163,10 @@ class Disaggregated:
                 float(plain(running_rate(concurrency, found.ttft_seconds, found.e2e_seconds - found.ttft_seconds))), most
             )
 
-        return self.at_rate(float(fixed_point(respond, most / 2, most)), met)
+        found = self.at_rate(float(fixed_point(respond, most / 2, most)), met)
+        decode = found.e2e_seconds - found.ttft_seconds
+        ttft = crowded_first_token_seconds(found.ttft_seconds, concurrency, found.rate, decode)
+        return replace(found, ttft_seconds=ttft, e2e_seconds=end_to_end_seconds(ttft, decode))
 
     def _first_token(self, rate: PerSecond, others: Count) -> Seconds:
         """Prompts that come while others are read form the next step."""
@@ -158,9 +179,12 @@ class Disaggregated:
             return handed_first_token_seconds(front, 0.0, self._prompts(1.0), self.transfer)
         size = max(float(fixed_point(respond, 1.0, most)), 1.0)
         step, growth = self._prompts(size), prompt_seconds_each(self._prompts(size + 1.0), self._prompts(size), 1.0)
-        own = own_batch(size, batch_variance(size, rate, growth), most)
-        wait = batch_wait_seconds(rate, step, 0.0, gathering_seconds(rate, step, 0.0), growth)
+        gathering = gathering_seconds(rate, step, 0.0)
+        square = gathering_square(rate, step, 0.0, gathering, growth)
+        wait = batch_wait_seconds(rate, gathering, square)
+        own = own_batch(size, batch_variance(size, batch_dispersion(rate, gathering, square, growth)), most)
         load = pool_load(rate, self.highest()[0], 1)
+        wait = delayed_seconds(wait, further_steps_seconds(load, most, self.serving.variation, self._prompts(most)))
         wait = pool_wait_seconds(wait, minimum(load, 1.0), self.prefill)
         return handed_first_token_seconds(front, wait, self._prompts(own), self.transfer)
 
@@ -169,7 +193,11 @@ class Disaggregated:
         most = self.batch - 1.0
 
         def respond(others: Any, _: Any) -> Any:
-            return min(others_at_rate(rate, self.serving.steps * self._token(others)), most)
+            return min(others_at_rate(rate, self.serving.steps * self._token(self._beside(others))), most)
 
-        others = float(fixed_point(respond, most / 2, most))
+        others = self._beside(float(fixed_point(respond, most / 2, most)))
         return others, self._token(others)
+
+    def _beside(self, others: float) -> float:
+        """Others that decode in the replica to which a sequence was sent, the least loaded."""
+        return float(plain(balanced_others(others, self.decode)))

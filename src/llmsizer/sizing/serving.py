@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from llmsizer.core.explain import Source, Value, named, plain
+from llmsizer.core.explain import named, plain
 from llmsizer.core.numerics import maximum, minimum, where
 from llmsizer.core.quantities import Count, Fraction, PerSecond, Seconds, Tokens
 from llmsizer.formulas.latency import (
@@ -25,6 +26,8 @@ from llmsizer.formulas.latency import (
     rate_of_others,
     running_of_users,
     running_rate,
+    seated_seconds,
+    shortened_step,
     token_seconds,
     waiting_seconds,
 )
@@ -35,6 +38,9 @@ from llmsizer.formulas.prompts import (
     decode_with_trail,
     first_token_deviation,
     first_token_seconds,
+    full_step_load,
+    further_steps_seconds,
+    met_at_most,
     met_step_seconds,
     met_step_variance,
     met_turn_seconds,
@@ -42,7 +48,9 @@ from llmsizer.formulas.prompts import (
     prefill_queue_seconds,
     prompt_seconds_each,
     prompt_time_share,
+    prompts_at_rate,
     prompts_deviation,
+    prompts_in_time,
     prompts_met,
     prompts_spread,
     prompts_with_trail,
@@ -51,6 +59,7 @@ from llmsizer.formulas.prompts import (
     step_with_trail,
     trailing_seconds,
 )
+from llmsizer.formulas.prompts_first import met_of_turns, trail_of_turns
 from llmsizer.formulas.serving import (
     batch_seen,
     cached_tokens,
@@ -78,13 +87,18 @@ from llmsizer.sizing import front_end
 from llmsizer.sizing.bursts import burst_seconds
 from llmsizer.sizing.fixed_point import alike, anywhere, every, fixed_point, pick
 from llmsizer.sizing.lengths import decoding_context, inverse_steps, longer_prompts
-from llmsizer.sizing.moment import Moment, Steady, spread
+from llmsizer.sizing.moment import Moment, Steady, merged, spread
+from llmsizer.sizing.prompts_first import Turns, turn, turns_of
 from llmsizer.sizing.speculation import Speculation, speculation_of
 from llmsizer.sizing.step_time import StepClock
 from llmsizer.sizing.steps import Step, decode_step
 
 # Most requests in flight decode; the rest wait or prefill.
 FIRST_GUESS = 0.95
+# How near the rate of a given load must be found: a little of it moves a busy engine far.
+NARROW = 1e-8
+# Requests a second of an engine as good as idle.
+LEAST_RATE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +111,7 @@ class Meeting:
     entering: Count
     met: Seconds
     busy: Fraction
+    turns: Turns | None = None
 
 
 class Serving:
@@ -115,52 +130,82 @@ class Serving:
         self.inverse: Fraction = inverse_steps(work)
         self.in_flight = case.batching == "in-flight"
         self.is_open = case.request_rate is not None
+        self._kept: dict[str, tuple[Any, Any]] = {}
 
-    def moment(self, others: Count) -> Moment:
-        """What a request meets when so many others decode."""
-        in_flight = self.in_flight
+    def moment(self, others: Count, rate: PerSecond | None = None) -> Moment:
+        """What a request meets when so many others decode; in an open loop of this rate, where it is known."""
         batch = batch_seen(others)
         pure = decode_step(self.case, batch, self.context, self.speculation.query_tokens)
-        pure_seconds = self.speculation.step_seconds(self.clock, pure)
+        pure_seconds = self._once("pure", others, lambda: self.speculation.step_seconds(self.clock, pure))
+        decoding = others if self.in_flight else 0.0
+        budget = self.budget(decoding)
         entering = prompts_per_step(others, self.steps)
-        budget = self.budget(others if in_flight else 0.0)
         share = prefill_share(entering, self.prompt, budget)
-        prompts = self._prompt_step(others if in_flight else 0.0, budget, entering, share)
-        mixed, fill = self.clock.timed(prompts)
+        turns = turns_of(self, rate, pure_seconds) if rate is not None and not self.in_flight else None
+        prompts = self.prompt_step(decoding, budget, entering, share) if turns is None else turn(self, turns.prompts)
+        timed = partial(self.clock.timed, prompts)
+        mixed, fill = self._once("mixed", others, timed) if turns is None else timed()
         each = self._each(pure_seconds, mixed, prompts)
-        if self.is_open:
-            entering = prompts_with_trail(others, self.steps, pure_seconds, each)
+        if turns is not None:
+            entering, step = prompts_in_time(turns.rate, turns.interval), turns.interval
+        elif self.is_open:
+            entering = self._entering(others, rate, pure_seconds, each)
             step = step_with_prompts(pure_seconds, entering, each)
-        elif in_flight:
+        elif self.in_flight:
             step = mean_step_seconds(share, mixed, pure_seconds)
         else:
             step = interrupted_step_seconds(pure_seconds, share, mixed)
         now = Moment(others, batch, pure, pure_seconds, prompts, mixed, step, self.steps, 0.0, 0.0,
                      prefill_load(entering, self.prompt, budget), fill_seconds=fill)  # fmt: skip
-        return self._with_first_token(now, self._meeting(now, entering, each), budget)
+        meeting = self._meeting(now, entering, each, budget, turns)
+        if rate is None:
+            return self._with_first_token(now, meeting, budget)
+        base, more = (pure_seconds, each) if turns is None else (turns.base, turns.each)
+        load = full_step_load(rate, base, more, prompts_of_tokens(budget, self.prompt))
+        return self._with_first_token(replace(now, prefill_load=load), meeting, budget, further_steps_seconds)
+
+    def _once(self, name: str, others: Count, time: Callable[[], Any]) -> Any:
+        """A time that depends on the others alone, kept while the rate is sought at which so many are met."""
+        kept = self._kept.get(name)
+        if kept is None or kept[0] is not others:
+            kept = self._kept[name] = (others, time())
+        return kept[1]
+
+    def _entering(self, others: Count, rate: PerSecond | None, pure: Seconds, each: Seconds) -> Count:
+        """Prompts that come in a step of an open loop; where its rate is not known it follows from the others."""
+        if rate is None:
+            return prompts_with_trail(others, self.steps, pure, each)
+        return prompts_at_rate(rate, pure, each)
 
     def _each(self, pure: Seconds, mixed: Seconds, prompts: Step) -> Seconds:
         """What each prompt adds to a step: all of its time where prompts have steps of their own."""
         carried = prompts_of_tokens(prompts.prefill_tokens, self.prompt)
         return prompt_seconds_each(mixed, pure if self.in_flight else 0.0, carried)
 
-    def _meeting(self, now: Moment, entering: Count, each: Seconds) -> Meeting:
+    def _meeting(self, now: Moment, entering: Count, each: Seconds, budget: Tokens, turns: Turns | None) -> Meeting:
         """In a closed loop prompts come as answers end, however long a step is: its length does not feed back."""
         share = prompt_time_share(entering, each, now.step_seconds)
+        if turns is not None:
+            met = met_of_turns(now.pure_seconds, now.prompt_seconds, turns.each, turns.prompts, self.variation, share)
+            return Meeting(turns.each, share, entering, met, busy_open(now.others), turns)
         if self.in_flight:
             met = met_step_seconds(now.step_seconds, each, entering, self.variation, share if self.is_open else 0.0)
+            met = met_at_most(met, now.pure_seconds, each, prompts_of_tokens(budget, self.prompt))
         else:
             met = met_turn_seconds(now.pure_seconds, each, share)
         return Meeting(each, share, entering, met, (busy_open if self.is_open else busy_closed)(now.others))
 
-    def _with_first_token(self, now: Moment, meeting: Meeting, budget: Tokens) -> Moment:
-        """The moment with its time to first token, and with what a request's own prompt does to its decoding."""
+    def _with_first_token(
+        self, now: Moment, meeting: Meeting, budget: Tokens, wait: Callable[..., Seconds] = prefill_queue_seconds
+    ) -> Moment:
+        """The moment with its time to first token, and with what a request's own prompt does to its decoding; ``wait``
+        for prompts before it that fill the steps."""
         mixed, each, entering = now.prompt_seconds, meeting.each, meeting.entering
         width, passes = prompts_of_tokens(budget, self.prompt), prefill_passes(self.prompt, budget)
         with_it = prompts_met(entering, meeting.met, now.step_seconds, width)
         carried = prompts_of_tokens(now.prompt_step.prefill_tokens, self.prompt)
         own = own_step_seconds(mixed, each, with_it, passes, carried)
-        queue = prefill_queue_seconds(now.prefill_load, width, self.variation, mixed)
+        queue = wait(now.prefill_load, width, self.variation, mixed)
         rest = residual_seconds(meeting.met, meeting.busy)
         ttft = first_token_seconds(self.front_end(now.others), rest, queue, passes, mixed, own)
         varying = met_step_variance(meeting.met, now.step_seconds if self.in_flight else now.pure_seconds, each)
@@ -169,11 +214,8 @@ class Serving:
         if plain(self.case.parallel.pipeline_parallel_size) > 1:
             ttft = delayed_seconds(ttft, now.fill_seconds)
         spread = first_token_deviation(half, meeting.busy, others, varying, meeting.share, queue, now.prefill_load)
-        trail: Seconds = 0.0
-        feedback: Fraction = 0.0
-        if self.is_open:
-            feedback = meeting.share
-            trail = trailing_seconds(own, now.step_seconds if self.in_flight else 0.0, feedback)
+        reading = own if wait is prefill_queue_seconds else first_token_seconds(0.0, 0.0, queue, passes, mixed, own)
+        trail, feedback = self._trail(now, meeting, reading)
         steps, inverse = now.steps, self.inverse
         each_step = prompts_deviation(each, entering, self.variation, feedback, steps, inverse)
         decode = decode_with_trail(steps, now.step_seconds, trail)
@@ -182,6 +224,16 @@ class Serving:
             ttft_seconds=ttft, ttft_deviation=spread, decode_deviation=decode_seconds(steps, each_step),
             e2e_deviation=joint_deviation(decode_seconds(steps, each_step), spread)
         )  # fmt: skip
+
+    def _trail(self, now: Moment, meeting: Meeting, reading: Seconds) -> tuple[Seconds, Fraction]:
+        """What prompts that came while a request's own was read add to its decoding, and how far steps feed back."""
+        if not self.is_open:
+            return 0.0, 0.0
+        turns = meeting.turns
+        if turns is None:
+            return trailing_seconds(reading, now.step_seconds if self.in_flight else 0.0, meeting.share), meeting.share
+        found = trail_of_turns(turns.rate, now.pure_seconds, reading, turns.base, turns.each, turns.count)
+        return found, meeting.share
 
     def front_end(self, others: Count) -> Seconds:
         """The part of the time to first token outside the engine."""
@@ -192,7 +244,7 @@ class Serving:
         most = self.case.max_num_batched_tokens
         return prompt_budget(most, decoding, self.speculation.query_tokens) if anywhere(plain(most) > 0) else self.prompt
 
-    def _prompt_step(self, decoding: Count, budget: Tokens, entering: Count, share: Fraction) -> Step:
+    def prompt_step(self, decoding: Count, budget: Tokens, entering: Count, share: Fraction) -> Step:
         """A step that carries prompt tokens: a prompt's own share of it at least, others' beside it."""
         own = chunk_tokens(self.prompt, prefill_passes(self.prompt, budget))
         tokens = largest_tokens(own, prefill_tokens_per_step(entering, self.prompt, share))
@@ -233,12 +285,13 @@ class Serving:
         moment: Moment = spread(self.part(first)._full(pick(limit, first)), which)
         return moment
 
-    def _settle(self, respond: Callable[[Moment, Any], Any], start: Any, most: Any) -> Moment:
+    def _settle(self, respond: Callable[[Moment, Any], Any], start: Any, most: Any, rate: Any = None) -> Moment:
         """The moment whose number of others is the one it leads to."""
         last: list[Moment] = []
 
         def answer(others: Any, chosen: Any) -> Any:
-            last[:] = [(self if chosen is None else self.part(chosen)).moment(others)]
+            part = self if chosen is None else self.part(chosen)
+            last[:] = [part.moment(others, None if rate is None else pick(rate, chosen))]
             return respond(last[0], chosen)
 
         fixed_point(answer, start, most)
@@ -278,7 +331,9 @@ class Serving:
             return where(pick(holds, chosen), found, now.others)
 
         start = where(holds, minimum(others_at_rate(rate, full.decode_seconds), others), full.others)
-        moment = self._settle(respond, start, others)
+        moment = self._settle(respond, start, others, rate)
+        if not every(holds):
+            moment = merged(holds, moment, full)
         return self._open_state(moment, rate, limit, holds)
 
     def _highest_rate(self, full: Moment, limit: Any) -> PerSecond:
@@ -287,11 +342,21 @@ class Serving:
 
     def at(self, others: Any) -> Steady:
         """The steady state of an open loop in which a request meets so many others: its rate follows."""
-        moment = self.moment(others)
-        return self._open_state(moment, rate_of_others(others, moment.decode_seconds), None, True)
+        last = [self.moment(others)]
+        least = plain(last[0].steps) * plain(last[0].pure_seconds)
+
+        def respond(share: Any, _: Any) -> Any:
+            last[:] = [self.moment(others, maximum(rate_of_others(others, least) * share, LEAST_RATE))]
+            return minimum(least / last[0].decode_seconds, 1.0)
+
+        start = minimum(least / last[0].decode_seconds, 1.0)
+        fixed_point(respond, start, 1.0 + 0.0 * start, NARROW)
+        return self._open_state(last[0], rate_of_others(others, last[0].decode_seconds), None, True)
 
     def _open_state(self, moment: Moment, rate: Any, limit: Any, holds: Any) -> Steady:
         """``holds``: whether the engine keeps up with the rate; where not, the moment is that of a full batch."""
+        if limit is not None and not self.in_flight and anywhere(holds):
+            moment = self._seated(moment, rate, limit, holds)
         inside = engine_seconds(moment.ttft_seconds, front_end.alone(self.case))
         running = sequences_at_rate(rate, inside, moment.decode_seconds)
         if every(holds):
@@ -302,11 +367,17 @@ class Serving:
         waiting = where(holds, 0.0, float("inf"))
         return self._steady(moment, where(holds, running, limit), waiting, where(holds, rate, highest), 0.0)
 
+    def _seated(self, moment: Moment, rate: Any, limit: Any, holds: Any) -> Moment:
+        """The moment with no more sequences decoding than there are places: prompts without one interrupt nothing."""
+        decode = where(holds, seated_seconds(moment.decode_seconds, rate, limit), moment.decode_seconds)
+        step = where(holds, shortened_step(moment.step_seconds, decode, moment.decode_seconds), moment.step_seconds)
+        return replace(moment, decode_seconds=decode, step_seconds=step)
+
     def replay(self, others: Any, concurrency: Any, cap: Any, rate: Any, holds: bool) -> Steady:
         """The last pass of a settled state, on Values; ``rate`` and whether it ``holds`` of an open loop."""
         limit = cap if concurrency is None else minimum(concurrency, cap)
         if rate is not None:
-            return self._open_state(self.moment(others), rate, limit, holds)
+            return self._open_state(self.moment(others, rate if holds else None), rate, limit, holds)
         in_flight = 1.0 if concurrency is None else concurrency
         return self._closed_state(self.moment(others), in_flight, minimum(in_flight, cap))
 
@@ -325,8 +396,3 @@ class Serving:
         """Prompts of a finite run that come to one attention rank, at least as many as are in flight."""
         share = plain(self.case.num_prompts) / plain(self.case.parallel.data_parallel_size)
         return maximum(share, plain(concurrency))
-
-
-def settled_leaf(others: float) -> Value:
-    """The number the iteration settled on, as a leaf of a derivation."""
-    return Value(others, "1", "others", Source("fixed point of the steady state (found by iteration)"))

@@ -16,11 +16,12 @@ from llmsizer.formulas.steps import repeated_bytes, repeated_flop
 from llmsizer.schema.deployment import Case
 from llmsizer.sizing.batches import BATCHWISE
 from llmsizer.sizing.fixed_point import every
+from llmsizer.sizing.goodput import Goodput, goodput
 from llmsizer.sizing.memory import MemoryEstimate
-from llmsizer.sizing.moment import Steady
+from llmsizer.sizing.moment import Steady, settled_leaf
 from llmsizer.sizing.percentiles import percentiles
 from llmsizer.sizing.precision import sixteen_bit
-from llmsizer.sizing.serving import Serving, settled_leaf
+from llmsizer.sizing.serving import Serving
 from llmsizer.sizing.step_time import StageCost, StepClock, binding, largest_share, shares
 from llmsizer.sizing.steps import Step
 from llmsizer.sizing.token_ranks import expert_ranks
@@ -83,7 +84,8 @@ class SpeedEstimate:
 
     ``running`` and ``waiting`` sequences are of the whole replica; ``decode_batch`` what one
     attention rank decodes at a time, on average; ``others`` replays the steady state. ``phases``
-    tells, when asked, what the steps of prefill and decode spend their time on.
+    tells, when asked, what the steps of prefill and decode spend their time on. ``goodput``: requests
+    within their targets, where classes have some.
     """
 
     latency: Latency
@@ -93,6 +95,7 @@ class SpeedEstimate:
     waiting: Count
     decode_batch: Count
     others: float
+    goodput: Goodput | None = None
 
     @property
     def is_overloaded(self) -> bool:
@@ -152,14 +155,16 @@ def _estimate(case: Case, clock: StepClock, steady: Steady) -> SpeedEstimate:
     def phases(name: str) -> Phase:
         return phase(case, clock, moment.prompt_step if name == "prefill" else moment.pure_step)
 
+    rates = throughput(case, steady.rate, ranks)
     return SpeedEstimate(
         latency=latency(case, clock, steady),
-        throughput=throughput(case, steady.rate, ranks),
+        throughput=rates,
         phases=phases,
         running=plain(steady.running) * plain(ranks),
         waiting=waiting_sequences(case, steady, ranks),
         decode_batch=plain(moment.batch),
         others=plain(moment.others),
+        goodput=goodput(case, Serving(case, clock), steady, rates.requests_per_second),
     )
 
 
