@@ -41,7 +41,7 @@ def test_every_device_answers_as_it_does_alone(words: Words, catalog: llmsizer.C
                 alone = ask(replace(words, hardware=fleet.devices[place].id, request_rate=rate), catalog)
                 assert alone.latency is not None
                 for name, values in found.figures.items():
-                    assert values[row, column] == pytest.approx(getattr(alone.latency, name), rel=1e-4), name
+                    assert values[row, column] == pytest.approx(getattr(alone.latency, name), rel=2e-4), name
                 seen += 1
     assert seen >= 9
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # Facts of an engine that may differ within a fleet, and enter as columns.
 _COLUMNS = ("non_torch", "non_torch_parallel")
+# Facts that are looked up device by device (sizing/machine.py).
+_LOOKED_UP = ("launch_seconds",)
 # Limits of an engine that may differ within a fleet: memory is asked for those that agree, speed for all.
 _LIMITS = ("max_num_seqs", "max_num_batched_tokens")
 # Facts that a model without experts has no use for.
@@ -165,7 +167,7 @@ def fleets_of(words: Words, devices: Sequence[Accelerator], catalog: Catalog) ->
 
 def _behaviour(case: Case) -> tuple[Any, ...]:
     """Everything of an engine's profile on a device that must be the same within a fleet."""
-    apart = {"provenance", *_COLUMNS, *_LIMITS}
+    apart = {"provenance", *_COLUMNS, *_LOOKED_UP, *_LIMITS}
     if not has_experts(case.model):
         apart |= _OF_EXPERTS
     return tuple(str(getattr(case.engine, each.name)) for each in fields(case.engine) if each.name not in apart)

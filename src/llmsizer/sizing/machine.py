@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 from llmsizer.core.errors import UnsupportedCombination
 from llmsizer.core.explain import plain
-from llmsizer.core.quantities import BytesPerElement, BytesPerSecond, Count, FlopPerSecond
+from llmsizer.core.quantities import BytesPerElement, BytesPerSecond, Count, FlopPerSecond, Seconds
 from llmsizer.formulas.communication import share_of_network
 from llmsizer.schema.calibration import Curve
 from llmsizer.schema.deployment import Case
@@ -40,18 +40,18 @@ class Machine:
         return id(self.curve)
 
 
-Lookup = Callable[..., Machine]
+Answer = TypeVar("Answer")
 
 
-def of_fleet(lookup: Lookup) -> Lookup:
+def of_fleet(lookup: Callable[..., Answer]) -> Callable[..., Answer]:
     """Makes a lookup answer for every device of a case that stands for several."""
 
     @wraps(lookup)
-    def answer(case: Case, *key: Any) -> Machine:
+    def answer(case: Case, *key: Any) -> Answer:
         if case.fleet is None:
             return lookup(case, *key)
-        machine: Machine = case.fleet.answer(lookup, *key)
-        return machine
+        found: Answer = case.fleet.answer(lookup, *key)
+        return found
 
     return answer
 
@@ -80,6 +80,12 @@ def cache_machine(case: Case, family: str, format_: str) -> Machine:
     device = case.accelerator
     units: Count = device.units if device.units is not None else 1.0
     return Machine(curve_of(case, family, format_), device.memory_bandwidth, device.peak_dense[sixteen_bit(case)], units)
+
+
+@of_fleet
+def launch_seconds(case: Case) -> Seconds:
+    """What the host takes to launch a kernel that no graph holds."""
+    return case.engine.launch_seconds
 
 
 @of_fleet

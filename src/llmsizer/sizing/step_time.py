@@ -26,6 +26,7 @@ from llmsizer.schema.deployment import Case
 from llmsizer.sizing.collectives import stage_transfer
 from llmsizer.sizing.host import host_kernels
 from llmsizer.sizing.kernels import Cost, is_nothing, where_busy
+from llmsizer.sizing.machine import launch_seconds
 from llmsizer.sizing.rank_kernels import Repeated, rank_kernels
 from llmsizer.sizing.stages import Stage, held_stages
 from llmsizer.sizing.steps import Load, Step, case_load, load_of
@@ -109,9 +110,9 @@ class StepClock:
             parts.append(named(routed, "small kernels of routed layers"))
         device = total(parts, "device_seconds")
         if self.case.enforce_eager or not engine.captures_graphs:
-            return eager_seconds(device, self._launches(load), engine.launch_seconds)
+            return eager_seconds(device, self._launches(load), launch_seconds(self.case))
         if not engine.captures_prompts and not is_nothing(load.step.prefill_tokens):
-            return eager_prompt_seconds(device, self._launches(load), engine.launch_seconds, load.step.prefill_tokens)
+            return eager_prompt_seconds(device, self._launches(load), launch_seconds(self.case), load.step.prefill_tokens)
         return device
 
     def _launches(self, load: Load) -> Count:
