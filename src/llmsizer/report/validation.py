@@ -177,8 +177,8 @@ def _is_size(s: Summary) -> bool:
 PAGE = """# Validation
 
 Every figure on this page is printed by `llmsizer validate --write docs/validation.md` from the measurements that ship
-with the package (`measurements/`). Rows marked *fit* set parameters: kernel curves come from kernel times, and four to
-six times per engine come from serving rows. Rows marked *validate* set nothing.
+with the package (`measurements/`). Rows marked *fit* set parameters: kernel curves come from kernel times, and up
+to eight times per engine from serving rows. Rows marked *validate* set nothing.
 
 How to read it: *median* and *90th* are of the absolute error, *groups* is the median over groups (engine, model, device)
 of their medians, *bias* is the median signed error (estimate above measurement: positive), *inside* the share of
