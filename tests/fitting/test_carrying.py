@@ -12,6 +12,7 @@ import llmsizer
 from llmsizer.catalog.calibrations import calibration_of
 from llmsizer.formulas.matmul import matmul_seconds
 
+CARRIED = ("compute_fraction", "memory_fraction", "wave_elements")
 SHAPE = (8.0, 4096.0, 4096.0, 33554432.0, 1e5)
 
 
@@ -31,8 +32,8 @@ def test_slower_units_come_nearer_to_their_peak(catalog: llmsizer.Catalog):
     assert "carried over to 78 units" in cut.provenance.default.title
     assert measured.parameters["compute_fraction"] < cut.parameters["compute_fraction"] < 1.0
     assert cut.parameters["wave_elements"] == pytest.approx(measured.parameters["wave_elements"] * 78 / 132)
-    assert {**cut.parameters, "compute_fraction": 0, "wave_elements": 0} == {
-        **measured.parameters, "compute_fraction": 0, "wave_elements": 0,
+    assert {**cut.parameters, **dict.fromkeys(CARRIED, 0)} == {
+        **measured.parameters, **dict.fromkeys(CARRIED, 0),
     }  # fmt: skip
 
 
@@ -51,3 +52,10 @@ def test_few_rows_fill_one_tile(catalog: llmsizer.Catalog):
     parameters = {**products(catalog.accelerator("h20-sxm-96gb")).parameters, "pad_rows": 0.0}
     times = [matmul_seconds(rows, *SHAPE[1:], 148e12, 4e12, **parameters) for rows in (1.0, 64.0, 65.0)]
     assert times[0] == times[1] < times[2]
+
+
+def test_less_bandwidth_a_unit_is_used_better(catalog: llmsizer.Catalog):
+    names = ("a100-sxm4-80gb", "a100-sxm4-40gb", "a30")
+    measured, slower, cut = (products(catalog.accelerator(name)).parameters["memory_fraction"] for name in names)
+    assert measured < slower < 1.0
+    assert measured < cut < 1.0

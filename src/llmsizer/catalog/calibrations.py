@@ -16,7 +16,7 @@ from typing import Any
 from llmsizer.catalog.package_data import package_data
 from llmsizer.core.errors import InvalidQuestion
 from llmsizer.core.explain import Provenance, Source, plain
-from llmsizer.formulas.carrying import carried_fraction, carried_waves
+from llmsizer.formulas.carrying import carried_compute_fraction, carried_memory_fraction, carried_waves
 from llmsizer.schema.accelerator import Accelerator
 from llmsizer.schema.calibration import Calibration, Curve
 
@@ -72,13 +72,15 @@ class _Chip:
     architecture: str
     vendor: str
     units: float | None
+    memory_bandwidth: float
     peaks: tuple[tuple[str, float], ...]
 
     @classmethod
     def of(cls, accelerator: Accelerator) -> _Chip:
         units = None if accelerator.units is None else float(plain(accelerator.units))
         peaks = tuple((name, float(plain(peak))) for name, peak in accelerator.peak_dense.items())
-        return cls(accelerator.id, accelerator.architecture, accelerator.vendor, units, peaks)
+        bandwidth = float(plain(accelerator.memory_bandwidth))
+        return cls(accelerator.id, accelerator.architecture, accelerator.vendor, units, bandwidth, peaks)
 
 
 class _Place:
@@ -148,9 +150,14 @@ class _Place:
         peak, units = dict(self.chip.peaks).get(curve.get("peak_of") or ""), self.chip.units
         if measured is None or peak is None or units is None or self.device in curve["devices"]:
             return found, False
-        waves = carried_waves(found["wave_elements"], units, measured["units"])
-        fraction = carried_fraction(found["compute_fraction"], peak, units, measured["peak"], measured["units"])
-        return found | {"wave_elements": float(waves), "compute_fraction": float(fraction)}, True
+        of = float(measured["units"])
+        found["wave_elements"] = float(carried_waves(found["wave_elements"], units, of))
+        found["compute_fraction"] = float(
+            carried_compute_fraction(found["compute_fraction"], peak, units, measured["peak"], of)
+        )
+        bandwidth, before = self.chip.memory_bandwidth, measured["memory_bandwidth"]
+        found["memory_fraction"] = float(carried_memory_fraction(found["memory_fraction"], bandwidth, units, before, of))
+        return found, True
 
 
 def complete(family: str, parameters: Mapping[str, float]) -> dict[str, float]:

@@ -24,9 +24,9 @@ the format computes at).
 Errors are |predicted / measured - 1|: of the fit, on a fifth of the shapes left out, and on a device
 left out. host_seconds_left_out: time per call that the measuring loop of an engine spent on the host,
 taken off before the fit, as engines replay captured graphs.
-measured_on: units and peak of the devices of an architecture's curve. On others of the architecture
-wave_elements goes with the units, and the part of the time that compute_fraction adds to the peak's with
-the units alone (llmsizer.formulas.carrying).
+measured_on: units, peak and bandwidth of the devices of an architecture's curve. On others of the
+architecture wave_elements goes with the units, and what compute_fraction and memory_fraction add to the
+time at peak and bandwidth stays per unit (llmsizer.formulas.carrying).
 """
 
 MATMUL_HEADING = f"""Times of dense matrix products: parameters of llmsizer.formulas.matmul.matmul_seconds.

@@ -55,10 +55,12 @@ def _curve_lines(curve: Curve, axes: Sequence[str]) -> list[str]:
 
 
 def _measured_on(parts: Sequence[Rows]) -> dict[str, str]:
-    """The mean units and peak of the devices of some rows."""
-    devices = {part.device: (part.units, float(part.inputs["peak"][0])) for part in parts}
-    units, peaks = zip(*devices.values(), strict=True)
-    return {"units": _number(sum(units) / len(units)), "peak": _number(sum(peaks) / len(peaks))}
+    """The mean units, peak and bandwidth of the devices of some rows."""
+    devices = {
+        part.device: (part.units, *(float(part.inputs[name][0]) for name in ("peak", "memory_bandwidth"))) for part in parts
+    }
+    means = (sum(each) / len(devices) for each in zip(*devices.values(), strict=True))
+    return dict(zip(("units", "peak", "memory_bandwidth"), map(_number, means), strict=True))
 
 
 def _word(name: str | None) -> str:
