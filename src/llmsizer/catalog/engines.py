@@ -37,7 +37,11 @@ def engine_profile(name: str, accelerator: Accelerator) -> EngineProfile:
     Raises UnknownName for an engine that is not in the catalog, InvalidQuestion for a version or core
     that does not exist.
     """
-    release, _, core = name.partition("+")
+    release, plus, core = name.partition("+")
+    if plus and (not core or "@" in core):
+        raise InvalidQuestion(
+            f"engine '{name[:40]}': expected NAME@VERSION+CORE", "for example: llama.cpp@b6077+vulkan or vllm+v1"
+        )
     base, _, version = release.partition("@")
     names = engine_names()
     if base.lower() not in names:
@@ -119,12 +123,13 @@ def _checked_core(entry: Mapping[str, Any], engine: str, core: str, possible: li
     """The core asked for; InvalidQuestion or UnknownName where there is none of that name."""
     cores = entry.get("cores")
     if not cores:
-        raise InvalidQuestion(f"{engine} has no engine cores, got '+{core[:20]}'")
+        raise InvalidQuestion(f"{engine} has no engine cores or backends, got '+{core[:20]}'")
+    kind = "backend" if any("device" in needs for needs in cores.values()) else "core"
     if core not in cores:
-        raise UnknownName("engine core", core, cores)
+        raise UnknownName(f"{kind} of {engine}", core, cores)
     if core not in possible:
         hint = f"possible: {', '.join(possible)}"
-        raise InvalidQuestion(f"{engine} of that version has no core {core} for {accelerator.name}", hint)
+        raise InvalidQuestion(f"{engine} of that version has no {kind} {core} for {accelerator.name}", hint)
     return core
 
 
