@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import llmsizer
-from llmsizer.core.errors import InvalidQuestion, UnitError, UnknownName
+from llmsizer.core.errors import InvalidQuestion, UnitError, UnknownName, UnsupportedCombination
 from llmsizer.question.classes import class_of
 
 WORDS: dict[str, Any] = {"model": "llama-3.1-8b", "hardware": "h100"}
@@ -62,7 +62,7 @@ def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
     ],
 )
 def test_engine_cores_and_backends(engine: str, says: str) -> None:
-    with pytest.raises((UnknownName, InvalidQuestion), match=says):
+    with pytest.raises((UnknownName, InvalidQuestion, UnsupportedCombination), match=says):
         llmsizer.estimate(**WORDS, engine=engine)
 
 

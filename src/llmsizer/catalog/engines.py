@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from llmsizer.catalog.package_data import package_data
-from llmsizer.core.errors import InvalidQuestion, UnknownName
+from llmsizer.core.errors import InvalidQuestion, UnknownName, UnsupportedCombination
 from llmsizer.core.explain import Provenance, Source
 from llmsizer.core.quantities import Unit, parse_quantity
 from llmsizer.schema.accelerator import Accelerator
@@ -120,7 +120,8 @@ def _usual_core(entry: Mapping[str, Any], key: Version, accelerator: Accelerator
 
 
 def _checked_core(entry: Mapping[str, Any], engine: str, core: str, possible: list[str], accelerator: Accelerator) -> str:
-    """The core asked for; InvalidQuestion or UnknownName where there is none of that name."""
+    """The core asked for; UnsupportedCombination where the device or version has none, InvalidQuestion or UnknownName
+    where the engine never had."""
     cores = entry.get("cores")
     if not cores:
         raise InvalidQuestion(f"{engine} has no engine cores or backends, got '+{core[:20]}'")
@@ -129,7 +130,7 @@ def _checked_core(entry: Mapping[str, Any], engine: str, core: str, possible: li
         raise UnknownName(f"{kind} of {engine}", core, cores)
     if core not in possible:
         hint = f"possible: {', '.join(possible)}"
-        raise InvalidQuestion(f"{engine} of that version has no {kind} {core} for {accelerator.name}", hint)
+        raise UnsupportedCombination(f"{engine} of that version has no {kind} {core} for {accelerator.name}", hint)
     return core
 
 
