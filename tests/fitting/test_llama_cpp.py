@@ -6,7 +6,7 @@ from statistics import median
 
 import pytest
 
-from llmsizer.authoring.fit.llama_cpp import asked, curves, fit, logarithms, names
+from llmsizer.authoring.fit.llama_cpp import answered, asked, curves, fit, logarithms, names
 from llmsizer.catalog.catalog import load_catalog
 from llmsizer.catalog.package_data import package_data
 from llmsizer.validation.local_rows import local_errors
@@ -25,6 +25,13 @@ def test_a_refit_of_one_vendor_comes_out_as_shipped():
     assert median(map(abs, logarithms(some, values))) < 0.08
     for name in ("metal_memory", "metal_quantized", "metal_wide"):
         assert values[name] == pytest.approx(shipped[name], rel=0.1), name
+
+
+def test_a_question_tells_which_curves_answer_it():
+    shipped = package_data("calibrations/llama_cpp.yaml")["factors"]
+    each = asked([row for row in ROWS if row.get("backend") == "metal"][:1], load_catalog())[0]
+    used = answered(each, shipped, curves(shipped))[1]
+    assert {curve["vendor"] for curve in used if curve["family"] == "matmul"} == {"Apple"}
 
 
 def test_wider_units_leave_a_smaller_share_of_the_peak():

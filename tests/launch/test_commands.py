@@ -224,6 +224,12 @@ def test_a_draft_for_llama_cpp_is_a_file():
     assert flags["--draft-max"] == 4
 
 
+def test_a_backend_is_named_for_the_engine_that_has_it():
+    asked = llmsizer.estimate("llama-3.1-8b", "h100", engine="llama.cpp+vulkan")
+    assert any("backend vulkan" in note for note in launch_command(asked, "llama.cpp").notes)
+    assert not any("vulkan" in note for note in launch_command(asked, "vllm").notes)
+
+
 def test_two_splits_that_one_flag_says_are_a_note():
     estimate = llmsizer.estimate(
         "llama-3.1-8b", "l40s", engine="llama.cpp", quantization="Q4_K_M", tensor_parallel_size=2, pipeline_parallel_size=2

@@ -321,3 +321,10 @@ def test_quantized_checkpoints_are_not_quantized_again() -> None:
     launch = launch_command(asked.picks[0].estimate)
     assert "--quantization" not in launch.arguments()
     assert any("stored in fp8" in note for note in launch.notes)
+
+
+def test_an_engine_without_paged_caches_is_planned_too() -> None:
+    found = plan(request_rate=0.2, targets={}, hardware=["h100", "mi300x"], engines=["llama.cpp+cuda"])
+    assert found.best is not None
+    assert found.best.estimate.case.engine.id == "llama.cpp"
+    assert "no backend cuda" in {each.device: each.reason for each in found.rejected}["mi300x"]

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import llmsizer
-from llmsizer.core.errors import InvalidQuestion, UnitError, UnknownName
+from llmsizer.core.errors import InvalidQuestion, UnitError, UnknownName, UnsupportedCombination
+from llmsizer.question.classes import class_of
 
 WORDS: dict[str, Any] = {"model": "llama-3.1-8b", "hardware": "h100"}
 
@@ -47,3 +48,40 @@ def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("engine", "says"),
+    [
+        ("llama.cpp+foo", "unknown backend of llama.cpp 'foo'\nknown: cpu, cuda"),
+        ("vllm+vulkan", "unknown core of vllm 'vulkan'\nknown: v0, v1"),
+        ("llama.cpp+metal", "no backend metal for H100 SXM5 80GB\npossible: cuda, vulkan"),
+        ("llama.cpp@b6077+", r"expected NAME@VERSION\+CORE"),
+        ("llama.cpp+vulkan@b6077", r"expected NAME@VERSION\+CORE"),
+        ("tgi+v1", "tgi has no engine cores or backends"),
+    ],
+)
+def test_engine_cores_and_backends(engine: str, says: str) -> None:
+    with pytest.raises((UnknownName, InvalidQuestion, UnsupportedCombination), match=says):
+        llmsizer.estimate(**WORDS, engine=engine)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "expected a name or KEY=VALUE"),
+        ("chat:ttft=-1s", "--class ttft: expected a time above 0, got -1s"),
+        ("chat:tpot=0s", "--class tpot: expected a time above 0"),
+        ("chat:e2e=5", "--class e2e: expected a quantity"),
+        ("chat:turns=2,think=-1s", "--class think: expected a time of at least 0"),
+        ("chat:isl=800..1000,prefix=1001", "--class prefix: 1,001 tokens are more than the longest prompt, 1,000"),
+    ],
+)
+def test_classes_that_make_no_sense(text: str, says: str) -> None:
+    with pytest.raises((InvalidQuestion, UnitError), match=says):
+        class_of(text)
+
+
+def test_users_who_think_are_those_of_a_closed_loop() -> None:
+    with pytest.raises(InvalidQuestion, match="think and request_rate exclude each other"):
+        llmsizer.estimate(**WORDS, request_rate=5, think_seconds=2)

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from llmsizer.catalog.package_data import package_data
-from llmsizer.core.errors import InvalidQuestion, UnknownName
+from llmsizer.core.errors import InvalidQuestion, UnknownName, UnsupportedCombination
 from llmsizer.core.explain import Provenance, Source
 from llmsizer.core.quantities import Unit, parse_quantity
 from llmsizer.schema.accelerator import Accelerator
@@ -37,7 +37,11 @@ def engine_profile(name: str, accelerator: Accelerator) -> EngineProfile:
     Raises UnknownName for an engine that is not in the catalog, InvalidQuestion for a version or core
     that does not exist.
     """
-    release, _, core = name.partition("+")
+    release, plus, core = name.partition("+")
+    if plus and (not core or "@" in core):
+        raise InvalidQuestion(
+            f"engine '{name[:40]}': expected NAME@VERSION+CORE", "for example: llama.cpp@b6077+vulkan or vllm+v1"
+        )
     base, _, version = release.partition("@")
     names = engine_names()
     if base.lower() not in names:
@@ -116,15 +120,17 @@ def _usual_core(entry: Mapping[str, Any], key: Version, accelerator: Accelerator
 
 
 def _checked_core(entry: Mapping[str, Any], engine: str, core: str, possible: list[str], accelerator: Accelerator) -> str:
-    """The core asked for; InvalidQuestion or UnknownName where there is none of that name."""
+    """The core asked for; UnsupportedCombination where the device or version has none, InvalidQuestion or UnknownName
+    where the engine never had."""
     cores = entry.get("cores")
     if not cores:
-        raise InvalidQuestion(f"{engine} has no engine cores, got '+{core[:20]}'")
+        raise InvalidQuestion(f"{engine} has no engine cores or backends, got '+{core[:20]}'")
+    kind = "backend" if any("device" in needs for needs in cores.values()) else "core"
     if core not in cores:
-        raise UnknownName("engine core", core, cores)
+        raise UnknownName(f"{kind} of {engine}", core, cores)
     if core not in possible:
         hint = f"possible: {', '.join(possible)}"
-        raise InvalidQuestion(f"{engine} of that version has no core {core} for {accelerator.name}", hint)
+        raise UnsupportedCombination(f"{engine} of that version has no {kind} {core} for {accelerator.name}", hint)
     return core
 
 

@@ -59,13 +59,18 @@ def print_tables(heading: str, tables: Sequence[Table], form: str, notes: Sequen
     elif form == "markdown":
         print("\n\n".join([f"## {heading}", *(as_markdown(t) for t in tables), *notes]))
     else:
-        text = [styled(line, "heading") for line in textwrap.wrap(heading, width(), subsequent_indent="  ")]
+        text = _heading(heading)
         for table in tables:
-            text += ["", *([styled(table.title, "heading")] if table.title else [])]
+            text += ["", *_heading(table.title)]
             text.append(as_text(fitted(replace(table, title=""), width() - 2)))
         for note in notes:
             text += ["", *textwrap.wrap(f"Note: {note}", width(), subsequent_indent="  ")]
         print("\n".join(text))
+
+
+def _heading(text: str) -> list[str]:
+    """A heading in the lines it takes; none for an empty one."""
+    return [styled(line, "heading") for line in textwrap.wrap(text, width(), subsequent_indent="  ")]
 
 
 def fitted(table: Table, columns: int) -> Table:

@@ -168,8 +168,8 @@ def _execution(case: Case, target: Target) -> Iterator[Setting]:
         yield Setting(
             "batching", case.batching, unsaid=f"It batches its own way ({target.engine.batching}), not {case.batching}."
         )
-    if case.engine.backends and case.engine.core != case.engine.usual_core:
-        yield Setting("backend", case.engine.core, unsaid=f"Take a build for {case.engine.core}; no flag says so.")
+    if target.engine.id == case.engine.id and case.engine.backends and case.engine.core != case.engine.usual_core:
+        yield Setting("backend", case.engine.core, unsaid=f"It runs the backend {case.engine.core}; no flag says so.")
     if not case.flash_decoding:
         yield Setting("flash_decoding", "off", unsaid="Its attention is divided along the context; no flag says otherwise.")
     if plain(case.elementwise.norm_kernels) > 1:

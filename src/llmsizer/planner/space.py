@@ -74,7 +74,7 @@ def splits(model: Model, engine: EngineProfile, most: int, domain: int) -> Itera
     """Tensor, pipeline and attention-data-parallel sizes; ranks of the last share whole experts."""
     paged = engine.kv_layout == "paged"
     tensors = [size for size in legal_tensor_sizes(model, most=min(most, domain)) if paged or size == 1]
-    ranks = [size for size in SIZES if paged and (size == 1 or has_experts(model))]
+    ranks = [size for size in SIZES if size == 1 or (paged and has_experts(model))]
     for tensor in tensors:
         for rank in ranks:
             if tensor * rank > domain:

@@ -116,6 +116,16 @@ def seconds_of(words: Words, name: str) -> float:
     return checked_fraction(name.removesuffix("_seconds"), getattr(words, name), most=1e6)
 
 
+def think_of(words: Words) -> float:
+    """The mean pause of a user, which only a closed loop has."""
+    think = seconds_of(words, "think_seconds")
+    if think and words.request_rate is not None:
+        raise InvalidQuestion(
+            "think and request_rate exclude each other", "only the users of a closed loop (concurrency) pause"
+        )
+    return think
+
+
 def batching_of(words: Words, engine: EngineProfile) -> str:
     """How requests share steps: the engine's own way where none is named."""
     if words.batching is None:

@@ -13,7 +13,7 @@ from llmsizer.catalog.formats import cache_format, number_formats, published_sch
 from llmsizer.catalog.package_data import package_data
 from llmsizer.catalog.paths import is_model_path
 from llmsizer.core.errors import InvalidQuestion, UnsupportedCombination
-from llmsizer.question.limits import batching_of, check_length, limits_of, prompts_of, seconds_of
+from llmsizer.question.limits import batching_of, check_length, limits_of, prompts_of, seconds_of, think_of
 from llmsizer.question.speculation import draft_of
 from llmsizer.question.splits import check_context_split, check_split
 from llmsizer.question.support import check_cache, check_support, input_notes, kernel_notes
@@ -74,7 +74,7 @@ def resolve(words: Words, catalog: Catalog) -> Resolved:
         model=model, accelerator=accelerator, machine=machine, engine=engine, scheme=scheme, native=number_formats()[dtype],
         cache_format=keys, value_format=values, parallel=parallel, workload=workload, dtype=dtype,
         enforce_eager=bool(words.enforce_eager), use_cache=_cache_kept(words, engine), request_rate=rate_of(words),
-        num_prompts=prompts_of(words), think_seconds=seconds_of(words, "think_seconds"),
+        num_prompts=prompts_of(words), think_seconds=think_of(words),
         batch_window_seconds=seconds_of(words, "batch_window_seconds"), batching=batching_of(words, engine),
         expert_skew=_skew(words),
         calibration=catalog.calibration(str(words.calibration), accelerator, engine.id), flash_attention=_flash(words, engine),

@@ -68,11 +68,9 @@ def hit_rate_of(traffic: Traffic) -> float:
 
 def prefixes_of(traffic: Traffic) -> Prefixes | None:
     """What the prompts share by name; None where no class has prefixes."""
-    turns = [float(kind.sharing.turns) if isinstance(kind.sharing, Conversation) else 1.0 for kind in traffic.classes]
-    requests = sum(share * count for share, count in zip(traffic.shares(), turns, strict=True))
     classes = tuple(
-        SharedPrefix(kind.sharing, share / requests, kind.pairs.marginals()[0] if kind.pairs else kind.input_tokens)
-        for kind, share in zip(traffic.classes, traffic.shares(), strict=True)
+        SharedPrefix(kind.sharing, share, kind.pairs.marginals()[0] if kind.pairs else kind.input_tokens)
+        for kind, share in zip(traffic.classes, traffic.request_shares(), strict=True)
         if isinstance(kind.sharing, PrefixGroups)
     )
     if not classes:
@@ -84,11 +82,7 @@ def prefixes_of(traffic: Traffic) -> Prefixes | None:
 def _rate_over(traffic: Traffic, rate: Callable[[RequestClass, float], float]) -> float:
     """The mean over prompt tokens of a share that each class has."""
     found = [class_moments(kind) for kind in traffic.classes]
-    turns = [float(kind.sharing.turns) if isinstance(kind.sharing, Conversation) else 1.0 for kind in traffic.classes]
-    tokens = [
-        share * count * float(moment.input_mean)
-        for share, count, moment in zip(traffic.shares(), turns, found, strict=True)
-    ]  # fmt: skip
+    tokens = [share * float(moment.input_mean) for share, moment in zip(traffic.request_shares(), found, strict=True)]
     rates = [rate(kind, float(moment.input_mean)) for kind, moment in zip(traffic.classes, found, strict=True)]
     return sum(each_rate * each for each_rate, each in zip(rates, tokens, strict=True)) / sum(tokens)
 
@@ -133,16 +127,14 @@ def promises_of(traffic: Traffic) -> tuple[Promise, ...]:
     """What the requests of each class are promised; empty where no class has targets."""
     if all(kind.targets is None for kind in traffic.classes) or traffic.trace is not None:
         return ()
-    turns = [float(kind.sharing.turns) if isinstance(kind.sharing, Conversation) else 1.0 for kind in traffic.classes]
-    shares = [share * count for share, count in zip(traffic.shares(), turns, strict=True)]
     return tuple(
         Promise(
             kind.name,
-            share / sum(shares),
+            share,
             kind.targets or Targets(),
             *marginals(Traffic(arrivals=traffic.arrivals, classes=(kind,))),
         )
-        for kind, share in zip(traffic.classes, shares, strict=True)
+        for kind, share in zip(traffic.classes, traffic.request_shares(), strict=True)
     )
 
 

@@ -9,8 +9,6 @@ from llmsizer.doctor.compare import Diagnosis, Row
 from llmsizer.report.tables import Table, as_csv, as_markdown, as_text
 
 HEADERS = ("figure", "log", "estimate", "difference")
-# Words of a question that the heading tells already.
-_IN_HEADING = ("model", "model_id", "hardware", "hardware_id", "engine", "engine_version", "devices")
 
 
 def diagnosis_text(diagnosis: Diagnosis, columns: int) -> str:

@@ -10,8 +10,7 @@ from llmsizer.validation.left_out import TPOT, document, is_current, left_out_er
 from llmsizer.validation.statistics import ErrorRow, Summary, summary
 
 QUANTITIES = {"TPOT": TPOT, "TTFT": ("TTFT under load",), "throughput": ("throughput at maximum load",)}
-FIGURES = ("n", "median", "90th", "bias")
-HEADERS = ["left out", *(f"{name} {figure}" for name in QUANTITIES for figure in FIGURES)]
+HEADERS = ["left out", "quantity", "n", "median", "90th", "bias"]
 ALL = "all"
 
 INTRODUCTION = """Users mostly ask about combinations that nobody has measured. Here every measured row is estimated
@@ -26,36 +25,38 @@ Computed by `python -m llmsizer.authoring.fit.cross_validation`, which needs the
 
 def left_out_table(kind: str, names: bool = True) -> Table:
     """The errors with each device (or model) left out: of all rows, the middle of the groups' figures, and with
-    ``names`` a line for each."""
+    ``names`` lines for each."""
     errors = left_out_errors(kind)
     groups = [[error for error in errors if error.group == name] for name in sorted({error.group for error in errors})]
-    rows = [[ALL, *_figures(errors)], [f"middle {kind}", *_middle(groups)]]
-    rows += [[group[0].group, *_figures(group)] for group in groups] if names else []
+    rows = [*_lines(ALL, errors), *_middle_lines(f"middle {kind}", groups)]
+    rows += [line for group in groups for line in _lines(group[0].group, group)] if names else []
     title = f"Leave one {kind} out: errors in % ({document()['date']}{'' if is_current() else ', with earlier curves'})"
-    return Table(title, HEADERS, rows, right=tuple(range(1, len(HEADERS))))
+    return Table(title, HEADERS, rows, right=(2, 3, 4, 5))
 
 
-def _figures(errors: Sequence[ErrorRow]) -> list[str]:
-    found: list[str] = []
-    for quantities in QUANTITIES.values():
-        own = [error for error in errors if error.quantity in quantities]
-        found += _shown(summary(own, worst=1)) if own else [""] * len(FIGURES)
-    return found
+def _summaries(errors: Sequence[ErrorRow]) -> dict[str, Summary]:
+    """By quantity, where there are rows of it."""
+    own = {name: [error for error in errors if error.quantity in quantities] for name, quantities in QUANTITIES.items()}
+    return {name: summary(rows, worst=1) for name, rows in own.items() if rows}
 
 
-def _shown(s: Summary) -> list[str]:
-    return [str(s.count), f"{100 * s.median:.1f}", f"{100 * s.percentile_90:.1f}", f"{100 * s.bias:+.1f}"]
+def _lines(what: str, errors: Sequence[ErrorRow]) -> list[list[str]]:
+    found = _summaries(errors)
+    return [[what, name, str(s.count), *_percents(s.median, s.percentile_90, s.bias)] for name, s in found.items()]
 
 
-def _middle(groups: Sequence[Sequence[ErrorRow]]) -> list[str]:
+def _middle_lines(what: str, groups: Sequence[Sequence[ErrorRow]]) -> list[list[str]]:
     """The median of the groups' figures, for each quantity."""
-    found: list[str] = []
-    for quantities in QUANTITIES.values():
-        own = [[error for error in group if error.quantity in quantities] for group in groups]
-        each = [summary(errors, worst=1) for errors in own if errors]
-        middle, tail, bias = (median(getattr(s, name) for s in each) for name in ("median", "percentile_90", "bias"))
-        found += [str(len(each)), f"{100 * middle:.1f}", f"{100 * tail:.1f}", f"{100 * bias:+.1f}"]
-    return found
+    found, lines = [_summaries(group) for group in groups], []
+    for name in QUANTITIES:
+        own = [each[name] for each in found if name in each]
+        middle = (median(getattr(s, figure) for s in own) for figure in ("median", "percentile_90", "bias"))
+        lines.append([what, name, str(len(own)), *_percents(*middle)])
+    return lines
+
+
+def _percents(middle: float, tail: float, bias: float) -> list[str]:
+    return [f"{100 * middle:.1f}", f"{100 * tail:.1f}", f"{100 * bias:+.1f}"]
 
 
 def worst_left_out_table(kind: str, count: int) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from llmsizer.core.errors import UnsupportedCombination
 from llmsizer.core.explain import Provenance
@@ -17,7 +18,8 @@ class Curve:
     ``peak_of`` names the peak that its compute fraction refers to (None: the format's own).
     ``parameters`` are keyword parameters of the family's formula, by name; ``tier`` says how far
     they are trusted on this device; ``error`` is the median relative error that shapes left out of
-    the fit showed (whole devices, where the curve is another device's).
+    the fit showed (whole devices, where the curve is another device's). ``line``: the line of a
+    calibration file that it was made of.
     """
 
     family: str
@@ -26,6 +28,7 @@ class Curve:
     tier: str
     peak_of: str | None = None
     error: float | None = None
+    line: Mapping[str, Any] = field(default_factory=dict)
     provenance: Provenance = field(default_factory=Provenance)
 
 

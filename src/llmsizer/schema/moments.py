@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -78,9 +79,7 @@ def moments(traffic: Traffic) -> LengthMoments:
     """Moments over all requests of the traffic; of the recorded ones where it is a trace."""
     if traffic.trace is not None:
         return class_moments(RequestClass(pairs=traffic.trace.lengths()))
-    turns = [float(c.sharing.turns) if isinstance(c.sharing, Conversation) else 1.0 for c in traffic.classes]
-    requests = [share * count for share, count in zip(traffic.shares(), turns, strict=True)]
-    shares = [count / sum(requests) for count in requests]
+    shares = traffic.request_shares()
     found = [class_moments(kind) for kind in traffic.classes]
     return LengthMoments(
         input_mean=sum(share_of_mean(s, m.input_mean) for s, m in zip(shares, found, strict=True)),
@@ -202,8 +201,7 @@ def marginals(traffic: Traffic) -> tuple[Lengths, Lengths]:
     if len(traffic.classes) == 1 and not isinstance(traffic.classes[0].sharing, Conversation):
         return _marginals(traffic.classes[0])
     pairs = [_marginals(kind) for kind in traffic.classes]
-    turns = [int(c.sharing.turns) if isinstance(c.sharing, Conversation) else 1 for c in traffic.classes]
-    shares = [share * count for share, count in zip(traffic.shares(), turns, strict=True)]
+    shares = traffic.request_shares()
     prompts = [_turn_prompts(kind, *pair) for kind, pair in zip(traffic.classes, pairs, strict=True)]
     return _mixed(prompts, shares), _mixed([[answers] for _, answers in pairs], shares)
 
@@ -220,7 +218,7 @@ def _turn_prompts(kind: RequestClass, prompts: Lengths, answers: Lengths) -> lis
     return [Fixed(round(shared + float(turn_input_mean(turn, first, answer)))) for turn in turns]
 
 
-def _mixed(parts: list[list[Lengths]], shares: list[float]) -> Histogram:
+def _mixed(parts: list[list[Lengths]], shares: Sequence[float]) -> Histogram:
     """The mixture of some laws; those of one part share its share."""
     import numpy as np
 

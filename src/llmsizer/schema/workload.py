@@ -121,6 +121,10 @@ class RequestClass:
         if not 0 < self.share < float("inf"):
             raise InvalidQuestion(f"the share of class '{self.name}' must be above 0, got {self.share!r}")
 
+    def requests_per_session(self) -> int:
+        """One for each turn of a conversation, else one."""
+        return int(self.sharing.turns) if isinstance(self.sharing, Conversation) else 1
+
 
 @dataclass(frozen=True, slots=True)
 class Mix:
@@ -243,8 +247,16 @@ class Traffic:
 
     def shares(self) -> tuple[float, ...]:
         """The share of each class in the sessions; they sum to 1."""
-        whole = sum(float(item.share) for item in self.classes)
-        return tuple(float(item.share) / whole for item in self.classes)
+        return _of_whole([float(item.share) for item in self.classes])
+
+    def request_shares(self) -> tuple[float, ...]:
+        """The share of each class in the requests, of which a conversation sends one each turn; they sum to 1."""
+        return _of_whole([float(item.share) * item.requests_per_session() for item in self.classes])
+
+
+def _of_whole(parts: Sequence[float]) -> tuple[float, ...]:
+    whole = sum(parts)
+    return tuple(part / whole for part in parts)
 
 
 def simple_traffic(

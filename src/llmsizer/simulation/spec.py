@@ -58,13 +58,7 @@ class EngineSpec:
         for name in ("kv_blocks", "block_size", "max_num_seqs", "max_num_batched_tokens"):
             if getattr(self, name) < 1 or int(getattr(self, name)) != getattr(self, name):
                 raise InvalidQuestion(f"{name} must be a whole number from 1, got {getattr(self, name)!r}")
-        for name in (
-            "front_end_seconds",
-            "batch_window_seconds",
-            "swap_seconds_per_block",
-            "reserve_tokens",
-            "watermark_blocks",
-        ):
+        for name in _NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise InvalidQuestion(f"{name} must not be negative, got {getattr(self, name)!r}")
         if not self.yields or min(self.yields) < 0 or abs(sum(self.yields) - 1) > 1e-6:

@@ -62,12 +62,7 @@ def _token(case: Case, serving: Serving, steady: Steady, deviation: Seconds, sha
     """A request of a padded batch takes as long as the longest: its time per token follows from its own answer."""
     moment, tokens = steady.moment, serving.speculation.tokens_per_step
     if case.batching in BATCHWISE:
-        found, middle = (
-            padded_step_at(
-                moment.pure_seconds, moment.decode_seconds, padded_steps(answer_at(case.workload, part)), moment.batch
-            )
-            for part in (1 - share, 0.5)
-        )
+        found, middle = _padded_step(case, moment, 1 - share), _padded_step(case, moment, 0.5)
         varied = ratio_quantile(found, middle, moment.decode_deviation, moment.decode_seconds, score)
         return token_seconds(varied, tokens)
     step = moment.step_seconds

@@ -19,7 +19,6 @@ SCAN_COLUMNS = ("sequences", "tokens", "key_heads", "value_heads")
 COLLECTIVE_COLUMNS = ("ranks", "message")
 MICROSECOND = 1e-6
 STATE_WIDTH, CONVOLUTION = 128.0, 4.0
-_QUERY_BYTES = 2.0
 
 
 def columns_of(kind: str) -> tuple[str, ...]:
@@ -92,32 +91,3 @@ def collective_group(group: Mapping[str, Any], fabric: Fabric) -> Rows:
 
     ranks, message, microseconds = np.array(group["rows"], dtype=float).T
     return collective_rows(group["kind"], fabric, group["backend"], ranks, message, microseconds * MICROSECOND)
-
-
-def sample_group(kind: str, part: Rows, each: int, source: str) -> dict[str, Any]:
-    """A random sample of a table's rows, in the structure of the files."""
-    few = part.sample(each, seed=1)
-    inputs = dict(few.inputs) | _entries(kind, few)
-    columns = [inputs[name] for name in columns_of(kind)]
-    rows = [
-        [*(_short(value) for value in shape), float(f"{time:.5g}")]
-        for *shape, time in zip(*columns, few.seconds / MICROSECOND, strict=True)
-    ]
-    return {"kind": kind, "use": "sample", "device": part.device, "backend": part.backend, "format": part.format,
-            "source": source, "rows": rows}  # fmt: skip
-
-
-def _entries(kind: str, part: Rows) -> dict[str, Any]:
-    """Cached elements per token: of all heads in prefill, of one group in decode."""
-    inputs = part.inputs
-    if kind.endswith("_decode") and "token_bytes" in inputs:
-        return {"entries": inputs["token_bytes"] / CACHE_BYTES[part.format]}
-    if "pairs" in inputs:
-        queries = inputs["sequences"] * inputs["tokens"] * inputs["heads"] * inputs["head_width"] * _QUERY_BYTES
-        cache = (inputs["moved_bytes"] - queries) / (inputs["sequences"] * inputs["keys"] * _QUERY_BYTES)
-        return {"entries": cache.round()}
-    return {}
-
-
-def _short(number: float) -> float:
-    return int(number) if number == int(number) else float(f"{number:.6g}")

@@ -1,6 +1,6 @@
 """llama.cpp's own matrix products, fitted end to end: no table of their times is published.
 
-``python -m llmsizer.authoring.fit.llama_cpp DATE`` writes ``calibrations/llama_cpp.yaml`` from the rows marked
+``python -m llmsizer.authoring.fit.llama_cpp`` writes ``calibrations/llama_cpp.yaml`` from the rows marked
 ``fit`` in ``measurements/llama_cpp_speed.yaml`` (those that are not compared among them) and ``speed.yaml``;
 ``engines.yaml`` repeats the times per layer. A prompt sets the share of the peak that a kernel reaches,
 generation the share of the bandwidth; architectures and backends share factors.
@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import importlib
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from statistics import median
 from typing import Any
 
@@ -109,10 +109,10 @@ def answered(
     case = replace(each.case, engine=engine, calibration=calibration)
     steady = steady_state(case, each.memory, StepClock(case))
     answer = Answer(float(plain(steady.ttft_seconds)), float(plain(steady.tpot_seconds)), 1.0)
-    used = {id(curve.parameters) for curve in calibration.used()}
+    used = {id(curve.line) for curve in calibration.used()}
     errors = (row_errors if "kind" in each.row else local_row_errors)(each.row, case, answer)
     logs = [math.log(error.estimate / error.measured) for error in errors]
-    return logs, [curve for curve in made if id(curve["parameters"]) in used]
+    return logs, [curve for curve in made if id(curve) in used]
 
 
 def fit(
@@ -141,10 +141,11 @@ def fit(
     return {**kept, **{name: round_significant(value, 3) for name, value in zip(sought, np.exp(found.x).tolist(), strict=True)}}
 
 
-def calibration_text(asked: Sequence[Asked], values: Mapping[str, float], date: str) -> str:
+def calibration_text(asked: Sequence[Asked], values: Mapping[str, float], today: str) -> str:
     """The calibration file."""
     title = "fit to rows marked fit in measurements/llama_cpp_speed.yaml and speed.yaml"
-    lines = [*HEADING.splitlines(), "family: llama_cpp", "sources:", f'  - {{title: "{title}", date: {date}}}', f"date: {date}"]
+    source = f'  - {{title: "{title}", date: {today}}}'
+    lines = [*HEADING.splitlines(), "family: llama_cpp", "sources:", source, f"date: {today}"]
     lines += ["factors:", *(f"  {name}: {flow(values[name])}" for name in names()), "curves:"]
     for curve, (errors, devices) in zip(curves(values), _told(asked, values), strict=True):
         parameters = {name: round_significant(number, 4) for name, number in curve.pop("parameters").items()}
@@ -186,11 +187,11 @@ def _limits(name: str) -> tuple[float, float, float]:
     return TIME if name.endswith("launch") or name.startswith(("layer_seconds", "row_split")) else FRACTION
 
 
-def main(date: str) -> None:
+def main() -> None:
     """Writes the file anew."""
     all_asked = asked(fit_rows(), load_catalog())
-    write_whole(str(DATA / FILE), calibration_text(all_asked, fit(all_asked), date))
+    write_whole(str(DATA / FILE), calibration_text(all_asked, fit(all_asked), date.today().isoformat()))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -58,26 +58,3 @@ def _rows_of(group: Mapping[str, Any], device: MeasuredDevice) -> Rows:
     assignments, touched, hidden, intermediate, matrices = columns
     shapes = (assignments, touched, hidden, intermediate, matrices)
     return expert_rows(shapes, seconds, group["format"], device, group["backend"])
-
-
-def sample_groups(kind: str, rows: list[Rows], each: int) -> list[dict[str, Any]]:
-    """A random sample of every pooled table, in the structure of the file."""
-    names = MATMUL_COLUMNS if kind == "matmul" else EXPERT_COLUMNS
-    return [
-        {
-            "kind": kind, "use": "sample", "device": part.device, "backend": part.backend, "kernel": part.kernel,
-            "format": part.format, "source": "aiconfigurator", "rows": _table_of(part.sample(each, seed=1), names),
-        }
-        for part in rows
-        if part.pooled
-    ]  # fmt: skip
-
-
-def _table_of(part: Rows, names: tuple[str, ...]) -> list[list[float]]:
-    columns = [part.inputs[name] for name in names]
-    rows = zip(*columns, part.seconds / MICROSECOND, strict=True)
-    return [[*(_short(value) for value in shape), float(f"{time:.5g}")] for *shape, time in rows]
-
-
-def _short(number: float) -> float:
-    return int(number) if number == int(number) else float(f"{number:.6g}")

@@ -9,6 +9,8 @@ from llmsizer.authoring.fit.least_squares import ErrorSummary
 from llmsizer.authoring.fit.pooling import Curve
 from llmsizer.authoring.fit.rows import Rows
 
+CARRIED = ("matmul", "experts")  # families whose curves are carried over to other devices of an architecture
+
 
 def calibration_yaml(
     family: str, curves: Iterable[Curve], sources: Sequence[Mapping[str, str]], date: str, axes: Sequence[str], heading: str
@@ -19,7 +21,7 @@ def calibration_yaml(
     lines += [f"  - {_flow(source)}" for source in sources]
     lines += [f"date: {date}", "curves:"]
     for curve in sorted(curves, key=_order):
-        lines += _curve_lines(curve, axes)
+        lines += _curve_lines(curve, axes, family in CARRIED)
     return "\n".join(lines) + "\n"
 
 
@@ -27,7 +29,7 @@ def _order(curve: Curve) -> tuple[str, str, str, str]:
     return curve.architecture or "", curve.format or "", curve.device or "", curve.backend or ""
 
 
-def _curve_lines(curve: Curve, axes: Sequence[str]) -> list[str]:
+def _curve_lines(curve: Curve, axes: Sequence[str], is_carried: bool) -> list[str]:
     parts = curve.parts
     host = {part.device: part.host_seconds for part in parts if part.host_seconds} if curve.backend else {}
     lines = [
@@ -43,7 +45,7 @@ def _curve_lines(curve: Curve, axes: Sequence[str]) -> list[str]:
         f"    range: {_flow({axis: _range(curve, axis) for axis in axes})}",
         f"    error: {_errors(curve.error)}",
     ]
-    if curve.architecture and not curve.device:
+    if is_carried and curve.architecture and not curve.device:
         lines.append(f"    measured_on: {_flow(_measured_on(parts))}")
     if curve.shapes_left_out:
         lines.append(f"    shapes_left_out: {_errors(curve.shapes_left_out)}")
