@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from llmsizer.blocks.feed_forward import MixtureOfExperts
@@ -53,7 +53,8 @@ class DeviceFleet:
     fleet: Fleet
     engine: EngineProfile
     parts: tuple[NDArray[Any], ...]
-    taken: dict[bytes, Fleet]
+    taken: dict[bytes, Fleet] = field(default_factory=dict)
+    machines: dict[bytes, tuple[Accelerator, EngineProfile]] = field(default_factory=dict)
 
     def held(self, words: Words, catalog: Catalog, places: NDArray[Any]) -> Held | None:
         """The case of some words on those of the devices that hold it; None where none does. Raises what
@@ -72,10 +73,21 @@ class DeviceFleet:
                 tokens.append(np.full((int(fits.sum()), 1), float(case.max_num_batched_tokens)))
         if case is None or not sum(map(len, found)):
             return None
-        places, budget = np.concatenate(found), np.concatenate(tokens)
-        limit: Any = budget if budget.min() < budget.max() else float(budget[0, 0])
-        whole = replace(case, fleet=self.take(places), max_num_batched_tokens=limit)
-        return Held(places, np.concatenate(most), whole)
+        return self._joined(case, np.concatenate(found), np.concatenate(most), np.concatenate(tokens))
+
+    def without(self, held: Held, refused: Collection[int]) -> Held | None:
+        """What is held less some of its devices, by their places in it; None where none is left."""
+        import numpy as np
+
+        count = len(held.places)
+        kept = np.delete(np.arange(count), list(refused))
+        tokens: Any = np.broadcast_to(held.case.max_num_batched_tokens, (count, 1))
+        return self._joined(held.case, held.places[kept], held.most[kept], tokens[kept]) if len(kept) else None
+
+    def _joined(self, case: Case, places: NDArray[Any], most: NDArray[Any], tokens: NDArray[Any]) -> Held:
+        """A case on devices whose limits may differ, for its speed: ``tokens`` of a step on each are a column."""
+        limit: Any = tokens if tokens.min() < tokens.max() else float(tokens[0, 0])
+        return Held(places, most, replace(case, fleet=self.take(places), max_num_batched_tokens=limit))
 
     def take(self, places: NDArray[Any]) -> Fleet:
         """The fleet of some places, made once."""
@@ -86,16 +98,23 @@ class DeviceFleet:
 
     def case(self, words: Words, catalog: Catalog, places: NDArray[Any]) -> Case:
         """The case of some words on devices with the same limits at once."""
-        import numpy as np
-
         chosen = [self.devices[place] for place in places.tolist()]
         case = resolve(replace(words, hardware=chosen[0]), catalog).case
-        memory = np.array([float(device.usable_memory) for device in chosen]).reshape(-1, 1)
-        engine = replace(case.engine, **{name: _rows(getattr(self.engine, name), places) for name in _COLUMNS})
-        return replace(
-            case, accelerator=replace(chosen[0], usable_memory=memory), engine=engine,
-            memory_fraction=self._fraction(case, chosen, words),
-        )  # fmt: skip
+        accelerator, engine = self._machine(places)
+        fraction = self._fraction(case, chosen, words)
+        return replace(case, accelerator=accelerator, engine=engine, memory_fraction=fraction)
+
+    def _machine(self, places: NDArray[Any]) -> tuple[Accelerator, EngineProfile]:
+        """The devices of some places as one, with the engine on them, made once."""
+        import numpy as np
+
+        key = places.tobytes()
+        if key not in self.machines:
+            first = self.fleet.members[int(places[0])]
+            memory: Any = np.array([float(self.devices[place].usable_memory) for place in places.tolist()]).reshape(-1, 1)
+            columns = {name: _rows(getattr(self.engine, name), places) for name in _COLUMNS}
+            self.machines[key] = replace(first.accelerator, usable_memory=memory), replace(first.engine, **columns)
+        return self.machines[key]
 
     @staticmethod
     def _fraction(case: Case, chosen: Sequence[Accelerator], words: Words) -> Any:
@@ -190,4 +209,4 @@ def _fleet(cases: Sequence[Case]) -> DeviceFleet:
         limits.setdefault(tuple(getattr(case.engine, name) for name in _LIMITS), []).append(place)
     parts = tuple(np.array(places) for places in limits.values())
     devices = tuple(case.accelerator for case in cases)
-    return DeviceFleet(devices, Fleet(cases), replace(first, **columns), parts, {})
+    return DeviceFleet(devices, Fleet(cases), replace(first, **columns), parts)
