@@ -12,11 +12,11 @@ from llmsizer.catalog.catalog import Catalog
 from llmsizer.core.errors import LlmsizerError, UnsupportedCombination
 from llmsizer.core.explain import plain
 from llmsizer.planner.question import Choices, checked_choice_list
-from llmsizer.question.limits import static_fraction
-from llmsizer.question.resolve import resolve
+from llmsizer.question.limits import limits_of, static_fraction
+from llmsizer.question.resolve import Resolved, resolve
 from llmsizer.question.words import Words
 from llmsizer.schema.accelerator import Accelerator
-from llmsizer.schema.deployment import Case
+from llmsizer.schema.deployment import Case, Parallel
 from llmsizer.schema.engine import EngineProfile
 from llmsizer.schema.fleet import Fleet
 from llmsizer.schema.model import Model
@@ -62,18 +62,20 @@ class DeviceFleet:
         import numpy as np
 
         found, most, tokens = [], [], []
-        case = None
+        resolved = resolve(replace(words, hardware=self.devices[int(places[0])]), catalog)
+        among = np.zeros(len(self.devices), dtype=bool)
+        among[places] = True
         for part in self.parts:
-            asked = np.intersect1d(part, places)
+            asked = part[among[part]]
             if len(asked):
-                case = self.case(words, catalog, asked)
+                case = self._limited(resolved, asked)
                 fits, running = _held(case, len(asked))
                 found.append(asked[fits])
                 most.append(np.maximum(np.minimum(running[fits], float(case.max_num_seqs)), 1.0))
                 tokens.append(np.full((int(fits.sum()), 1), float(case.max_num_batched_tokens)))
-        if case is None or not sum(map(len, found)):
+        if not sum(map(len, found)):
             return None
-        return self._joined(case, np.concatenate(found), np.concatenate(most), np.concatenate(tokens))
+        return self._joined(resolved.case, np.concatenate(found), np.concatenate(most), np.concatenate(tokens))
 
     def without(self, held: Held, refused: Collection[int]) -> Held | None:
         """What is held less some of its devices, by their places in it; None where none is left."""
@@ -96,13 +98,15 @@ class DeviceFleet:
             self.taken[key] = self.fleet.take(places)
         return self.taken[key]
 
-    def case(self, words: Words, catalog: Catalog, places: NDArray[Any]) -> Case:
+    def _limited(self, resolved: Resolved, places: NDArray[Any]) -> Case:
         """The case of some words on devices with the same limits at once."""
+        case, words = resolved.case, resolved.words
         chosen = [self.devices[place] for place in places.tolist()]
-        case = resolve(replace(words, hardware=chosen[0]), catalog).case
         accelerator, engine = self._machine(places)
-        fraction = self._fraction(case, chosen, words)
-        return replace(case, accelerator=accelerator, engine=engine, memory_fraction=fraction)
+        limits = limits_of(words, case.model, engine, chosen[0], case.parallel, case.workload)
+        if words.gpu_memory_utilization is None and engine.memory_tiers:
+            limits["memory_fraction"] = _fractions(engine, chosen, case.parallel, limits["max_num_batched_tokens"])
+        return replace(case, accelerator=accelerator, engine=engine, **limits)
 
     def _machine(self, places: NDArray[Any]) -> tuple[Accelerator, EngineProfile]:
         """The devices of some places as one, with the engine on them, made once."""
@@ -116,15 +120,12 @@ class DeviceFleet:
             self.machines[key] = replace(first.accelerator, usable_memory=memory), replace(first.engine, **columns)
         return self.machines[key]
 
-    @staticmethod
-    def _fraction(case: Case, chosen: Sequence[Accelerator], words: Words) -> Any:
-        if words.gpu_memory_utilization is not None or not case.engine.memory_tiers:
-            return case.memory_fraction
-        import numpy as np
 
-        tokens = int(case.max_num_batched_tokens)
-        found = [static_fraction(case.engine, device, case.parallel, tokens) for device in chosen]
-        return np.array(found).reshape(-1, 1)
+def _fractions(engine: EngineProfile, devices: Sequence[Accelerator], parallel: Parallel, tokens: int) -> NDArray[Any]:
+    """The fraction of its memory that an engine takes on each device, a column."""
+    import numpy as np
+
+    return np.array([static_fraction(engine, device, parallel, tokens) for device in devices]).reshape(-1, 1)
 
 
 def _held(case: Case, count: int) -> tuple[NDArray[Any], NDArray[Any]]:
