@@ -19,6 +19,7 @@ CASES = (
     Words(model="llama-3.1-70b", hardware="", engine="vllm", tensor_parallel_size=4, input_tokens=4000, output_tokens=500),
     Words(model="qwen3-30b-a3b", hardware="", engine="vllm", tensor_parallel_size=2, pipeline_parallel_size=2),
     Words(model="deepseek-v2-lite", hardware="", engine="sglang", data_parallel_size=2, enable_expert_parallel=True),
+    Words(model="llama-3.1-8b", hardware="", engine="sglang", quantization="fp8"),
     Words(model="gpt-oss-20b", hardware="", engine="vllm", prefix_cache_hit_rate=0.4),
     Words(model="gemma-3-27b", hardware="", engine="vllm", quantization="awq", tensor_parallel_size=2),
     Words(model="qwen3-next-80b-a3b", hardware="", engine="vllm", tensor_parallel_size=4, quantization="fp8"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from llmsizer.blocks.feed_forward import MixtureOfExperts
@@ -12,11 +12,11 @@ from llmsizer.catalog.catalog import Catalog
 from llmsizer.core.errors import LlmsizerError, UnsupportedCombination
 from llmsizer.core.explain import plain
 from llmsizer.planner.question import Choices, checked_choice_list
-from llmsizer.question.limits import static_fraction
-from llmsizer.question.resolve import resolve
+from llmsizer.question.limits import limits_of, static_fraction
+from llmsizer.question.resolve import Resolved, resolve
 from llmsizer.question.words import Words
 from llmsizer.schema.accelerator import Accelerator
-from llmsizer.schema.deployment import Case
+from llmsizer.schema.deployment import Case, Parallel
 from llmsizer.schema.engine import EngineProfile
 from llmsizer.schema.fleet import Fleet
 from llmsizer.schema.model import Model
@@ -53,7 +53,8 @@ class DeviceFleet:
     fleet: Fleet
     engine: EngineProfile
     parts: tuple[NDArray[Any], ...]
-    taken: dict[bytes, Fleet]
+    taken: dict[bytes, Fleet] = field(default_factory=dict)
+    machines: dict[bytes, tuple[Accelerator, EngineProfile]] = field(default_factory=dict)
 
     def held(self, words: Words, catalog: Catalog, places: NDArray[Any]) -> Held | None:
         """The case of some words on those of the devices that hold it; None where none does. Raises what
@@ -61,21 +62,34 @@ class DeviceFleet:
         import numpy as np
 
         found, most, tokens = [], [], []
-        case = None
+        resolved = resolve(replace(words, hardware=self.devices[int(places[0])]), catalog)
+        among = np.zeros(len(self.devices), dtype=bool)
+        among[places] = True
         for part in self.parts:
-            asked = np.intersect1d(part, places)
+            asked = part[among[part]]
             if len(asked):
-                case = self.case(words, catalog, asked)
+                case = self._limited(resolved, asked)
                 fits, running = _held(case, len(asked))
                 found.append(asked[fits])
                 most.append(np.maximum(np.minimum(running[fits], float(case.max_num_seqs)), 1.0))
                 tokens.append(np.full((int(fits.sum()), 1), float(case.max_num_batched_tokens)))
-        if case is None or not sum(map(len, found)):
+        if not sum(map(len, found)):
             return None
-        places, budget = np.concatenate(found), np.concatenate(tokens)
-        limit: Any = budget if budget.min() < budget.max() else float(budget[0, 0])
-        whole = replace(case, fleet=self.take(places), max_num_batched_tokens=limit)
-        return Held(places, np.concatenate(most), whole)
+        return self._joined(resolved.case, np.concatenate(found), np.concatenate(most), np.concatenate(tokens))
+
+    def without(self, held: Held, refused: Collection[int]) -> Held | None:
+        """What is held less some of its devices, by their places in it; None where none is left."""
+        import numpy as np
+
+        count = len(held.places)
+        kept = np.delete(np.arange(count), list(refused))
+        tokens: Any = np.broadcast_to(held.case.max_num_batched_tokens, (count, 1))
+        return self._joined(held.case, held.places[kept], held.most[kept], tokens[kept]) if len(kept) else None
+
+    def _joined(self, case: Case, places: NDArray[Any], most: NDArray[Any], tokens: NDArray[Any]) -> Held:
+        """A case on devices whose limits may differ, for its speed: ``tokens`` of a step on each are a column."""
+        limit: Any = tokens if tokens.min() < tokens.max() else float(tokens[0, 0])
+        return Held(places, most, replace(case, fleet=self.take(places), max_num_batched_tokens=limit))
 
     def take(self, places: NDArray[Any]) -> Fleet:
         """The fleet of some places, made once."""
@@ -84,28 +98,34 @@ class DeviceFleet:
             self.taken[key] = self.fleet.take(places)
         return self.taken[key]
 
-    def case(self, words: Words, catalog: Catalog, places: NDArray[Any]) -> Case:
+    def _limited(self, resolved: Resolved, places: NDArray[Any]) -> Case:
         """The case of some words on devices with the same limits at once."""
-        import numpy as np
-
+        case, words = resolved.case, resolved.words
         chosen = [self.devices[place] for place in places.tolist()]
-        case = resolve(replace(words, hardware=chosen[0]), catalog).case
-        memory = np.array([float(device.usable_memory) for device in chosen]).reshape(-1, 1)
-        engine = replace(case.engine, **{name: _rows(getattr(self.engine, name), places) for name in _COLUMNS})
-        return replace(
-            case, accelerator=replace(chosen[0], usable_memory=memory), engine=engine,
-            memory_fraction=self._fraction(case, chosen, words),
-        )  # fmt: skip
+        accelerator, engine = self._machine(places)
+        limits = limits_of(words, case.model, engine, chosen[0], case.parallel, case.workload)
+        if words.gpu_memory_utilization is None and engine.memory_tiers:
+            limits["memory_fraction"] = _fractions(engine, chosen, case.parallel, limits["max_num_batched_tokens"])
+        return replace(case, accelerator=accelerator, engine=engine, **limits)
 
-    @staticmethod
-    def _fraction(case: Case, chosen: Sequence[Accelerator], words: Words) -> Any:
-        if words.gpu_memory_utilization is not None or not case.engine.memory_tiers:
-            return case.memory_fraction
+    def _machine(self, places: NDArray[Any]) -> tuple[Accelerator, EngineProfile]:
+        """The devices of some places as one, with the engine on them, made once."""
         import numpy as np
 
-        tokens = int(case.max_num_batched_tokens)
-        found = [static_fraction(case.engine, device, case.parallel, tokens) for device in chosen]
-        return np.array(found).reshape(-1, 1)
+        key = places.tobytes()
+        if key not in self.machines:
+            first = self.fleet.members[int(places[0])]
+            memory: Any = np.array([float(self.devices[place].usable_memory) for place in places.tolist()]).reshape(-1, 1)
+            columns = {name: _rows(getattr(self.engine, name), places) for name in _COLUMNS}
+            self.machines[key] = replace(first.accelerator, usable_memory=memory), replace(first.engine, **columns)
+        return self.machines[key]
+
+
+def _fractions(engine: EngineProfile, devices: Sequence[Accelerator], parallel: Parallel, tokens: int) -> NDArray[Any]:
+    """The fraction of its memory that an engine takes on each device, a column."""
+    import numpy as np
+
+    return np.array([static_fraction(engine, device, parallel, tokens) for device in devices]).reshape(-1, 1)
 
 
 def _held(case: Case, count: int) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -190,4 +210,4 @@ def _fleet(cases: Sequence[Case]) -> DeviceFleet:
         limits.setdefault(tuple(getattr(case.engine, name) for name in _LIMITS), []).append(place)
     parts = tuple(np.array(places) for places in limits.values())
     devices = tuple(case.accelerator for case in cases)
-    return DeviceFleet(devices, Fleet(cases), replace(first, **columns), parts, {})
+    return DeviceFleet(devices, Fleet(cases), replace(first, **columns), parts)

@@ -154,8 +154,6 @@ class _Search:
 
     def _block(self, fleet: DeviceFleet, words: Words, places: Array) -> Mapping[str, Array] | None:
         """The rows of one structure on the devices that hold it."""
-        import numpy as np
-
         self.tried += len(places)
         if not len(places):
             return None
@@ -170,9 +168,8 @@ class _Search:
             try:
                 return self._rows(fleet, words, held, loads(held.case, held.most, wanted=self.wanted))
             except Refused as refusal:
-                kept = np.delete(held.places, list(refusal.reasons))
                 self.refused |= {fleet.devices[int(held.places[at])].id: why for at, why in refusal.reasons.items()}
-                held = fleet.held(words, self.catalog, kept) if len(kept) else None
+                held = fleet.without(held, refusal.reasons)
         return None
 
     def _rows(self, fleet: DeviceFleet, words: Words, held: Held, found: Loads) -> Mapping[str, Array]:

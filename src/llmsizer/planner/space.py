@@ -10,7 +10,7 @@ from llmsizer.catalog.formats import quantization_scheme, scheme_names
 from llmsizer.planner.fleets import has_experts
 from llmsizer.planner.question import ANY, USUAL_FORMATS, Choices
 from llmsizer.question.splits import legal_tensor_sizes
-from llmsizer.question.support import cache_problem, device_problem, supports_scheme
+from llmsizer.question.support import need_of, problem_of, supports_scheme
 from llmsizer.question.words import Words
 from llmsizer.schema.accelerator import Accelerator
 from llmsizer.schema.engine import EngineProfile
@@ -89,10 +89,11 @@ def allowed(words: Words, model: Model, engine: EngineProfile, devices: Sequence
     import numpy as np
 
     joined = words.tensor_parallel_size * words.data_parallel_size
+    least = max(joined, 2 if words.pipeline_parallel_size > 1 else 1)
     scheme = quantization_scheme(words.quantization or model.native_quantization, gguf=engine.schemes == ("gguf",))
+    needs = [(scheme.id, need_of(engine.scheme_needs, scheme.id))]
+    needs += [(name, need_of(engine.cache_needs, name)) for name in words.kv_cache_dtype.split("/")]
     return np.array([
         place for place, device in enumerate(devices)
-        if device.reach >= joined and (words.pipeline_parallel_size == 1 or device.reach > 1)
-        and not device_problem(engine, scheme, device)
-        and not any(cache_problem(engine, name, device) for name in words.kv_cache_dtype.split("/"))
+        if device.reach >= least and not any(problem_of(need, name, engine, device) for name, need in needs)
     ], dtype=int)  # fmt: skip

@@ -72,23 +72,27 @@ def supports_scheme(engine: EngineProfile, scheme: QuantizationScheme) -> bool:
 
 def device_problem(engine: EngineProfile, scheme: QuantizationScheme, device: Accelerator) -> str:
     """Why an engine has no kernels for a scheme on a device; empty where it has."""
-    return _problem(engine.scheme_needs, scheme.id, engine, device)
+    return problem_of(need_of(engine.scheme_needs, scheme.id), scheme.id, engine, device)
 
 
 def cache_problem(engine: EngineProfile, stored: str, device: Accelerator) -> str:
     """Why an engine has no cache in a format (by id) on a device; empty where it has."""
-    return _problem(engine.cache_needs, stored, engine, device)
+    return problem_of(need_of(engine.cache_needs, stored), stored, engine, device)
 
 
-def _problem(needs: Sequence[SchemeNeed], name: str, engine: EngineProfile, device: Accelerator) -> str:
-    for need in needs:
-        if any(fnmatchcase(name, pattern) for pattern in need.schemes):
-            capability = device.capability()
-            if device.vendor not in need.vendors:
-                return f"{engine.title} has no kernels for '{name}' on {device.vendor} devices ({need.source})"
-            if capability is not None and capability < need.compute_capability:
-                least = ".".join(map(str, need.compute_capability))
-                has = device.compute_capability
-                return f"{engine.title} runs '{name}' from compute capability {least} on; {device.name} has {has}"
-            return ""
+def need_of(needs: Sequence[SchemeNeed], name: str) -> SchemeNeed | None:
+    """What the kernels for a format (by id) need of a device; None where any will do."""
+    return next((need for need in needs if any(fnmatchcase(name, pattern) for pattern in need.schemes)), None)
+
+
+def problem_of(need: SchemeNeed | None, name: str, engine: EngineProfile, device: Accelerator) -> str:
+    """Why a device lacks what the kernels for a format need; empty where it does not."""
+    if need is None:
+        return ""
+    capability = device.capability()
+    if device.vendor not in need.vendors:
+        return f"{engine.title} has no kernels for '{name}' on {device.vendor} devices ({need.source})"
+    if capability is not None and capability < need.compute_capability:
+        least = ".".join(map(str, need.compute_capability))
+        return f"{engine.title} runs '{name}' from compute capability {least} on; {device.name} has {device.compute_capability}"
     return ""

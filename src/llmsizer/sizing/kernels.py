@@ -89,7 +89,7 @@ class Matmul:
     @property
     def launches(self) -> Count:
         """The product, and the quantisation of its input."""
-        return 2 if plain(self.machine.input_bytes) < SIXTEEN_BIT else 1
+        return where(plain(self.machine.input_bytes) < SIXTEEN_BIT, 2, 1)
 
     def amount(self, load: Load) -> Count:
         rows: Count = getattr(load, self.rows_of)

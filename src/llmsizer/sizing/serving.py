@@ -9,9 +9,8 @@ replays its last pass on Values.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from llmsizer.core.explain import named, plain
 from llmsizer.core.numerics import maximum, minimum, where
@@ -46,7 +45,6 @@ from llmsizer.formulas.prompts import (
     met_turn_seconds,
     own_step_seconds,
     prefill_queue_seconds,
-    prompt_seconds_each,
     prompt_time_share,
     prompts_at_rate,
     prompts_deviation,
@@ -61,7 +59,6 @@ from llmsizer.formulas.prompts import (
 )
 from llmsizer.formulas.prompts_first import met_of_turns, trail_of_turns
 from llmsizer.formulas.serving import (
-    batch_seen,
     cached_tokens,
     chunk_context,
     chunk_tokens,
@@ -73,25 +70,24 @@ from llmsizer.formulas.serving import (
     others_decoding,
     prefill_load,
     prefill_passes,
-    prefill_share,
     prefill_tokens_per_step,
     prompt_budget,
     prompt_context,
     prompts_of_tokens,
-    prompts_per_step,
     sequences_at_rate,
     uncached_tokens,
 )
 from llmsizer.schema.deployment import Case
 from llmsizer.sizing import front_end
 from llmsizer.sizing.bursts import burst_seconds
+from llmsizer.sizing.company import Carried, Company, Decoding, Meeting
 from llmsizer.sizing.fixed_point import alike, anywhere, every, fixed_point, pick
 from llmsizer.sizing.lengths import decoding_context, inverse_steps, longer_prompts
 from llmsizer.sizing.moment import Moment, Steady, merged, spread
 from llmsizer.sizing.prompts_first import Turns, turn, turns_of
 from llmsizer.sizing.speculation import Speculation, speculation_of
 from llmsizer.sizing.step_time import StepClock
-from llmsizer.sizing.steps import Step, decode_step
+from llmsizer.sizing.steps import Step
 
 # Most requests in flight decode; the rest wait or prefill.
 FIRST_GUESS = 0.95
@@ -100,18 +96,7 @@ NARROW = 1e-8
 # Requests a second of an engine as good as idle.
 LEAST_RATE = 1e-9
 
-
-@dataclass(frozen=True, slots=True)
-class Meeting:
-    """What a request meets that comes among others: what each prompt adds to a step, the prompts' share
-    of the time and their number per step, and how long the step is into which it comes."""
-
-    each: Seconds
-    share: Fraction
-    entering: Count
-    met: Seconds
-    busy: Fraction
-    turns: Turns | None = None
+T = TypeVar("T")
 
 
 class Serving:
@@ -130,46 +115,43 @@ class Serving:
         self.inverse: Fraction = inverse_steps(work)
         self.in_flight = case.batching == "in-flight"
         self.is_open = case.request_rate is not None
-        self._kept: dict[str, tuple[Any, Any]] = {}
 
     def moment(self, others: Count, rate: PerSecond | None = None) -> Moment:
         """What a request meets when so many others decode; in an open loop of this rate, where it is known."""
-        batch = batch_seen(others)
-        pure = decode_step(self.case, batch, self.context, self.speculation.query_tokens)
-        pure_seconds = self._once("pure", others, lambda: self.speculation.step_seconds(self.clock, pure))
-        decoding = others if self.in_flight else 0.0
-        budget = self.budget(decoding)
-        entering = prompts_per_step(others, self.steps)
-        share = prefill_share(entering, self.prompt, budget)
-        turns = turns_of(self, rate, pure_seconds) if rate is not None and not self.in_flight else None
-        prompts = self.prompt_step(decoding, budget, entering, share) if turns is None else turn(self, turns.prompts)
-        timed = partial(self.clock.timed, prompts)
-        mixed, fill = self._once("mixed", others, timed) if turns is None else timed()
-        each = self._each(pure_seconds, mixed, prompts)
-        if turns is not None:
-            entering, step = prompts_in_time(turns.rate, turns.interval), turns.interval
-        elif self.is_open:
-            entering = self._entering(others, rate, pure_seconds, each)
-            step = step_with_prompts(pure_seconds, entering, each)
-        elif self.in_flight:
-            step = mean_step_seconds(share, mixed, pure_seconds)
-        else:
-            step = interrupted_step_seconds(pure_seconds, share, mixed)
-        now = Moment(others, batch, pure, pure_seconds, prompts, mixed, step, self.steps, 0.0, 0.0,
-                     prefill_load(entering, self.prompt, budget), fill_seconds=fill)  # fmt: skip
-        meeting = self._meeting(now, entering, each, budget, turns)
-        if rate is None:
-            return self._with_first_token(now, meeting, budget)
-        base, more = (pure_seconds, each) if turns is None else (turns.base, turns.each)
-        load = full_step_load(rate, base, more, prompts_of_tokens(budget, self.prompt))
-        return self._with_first_token(replace(now, prefill_load=load), meeting, budget, further_steps_seconds)
+        return self._moment(self._decoding(Company(self, others), rate))
 
-    def _once(self, name: str, others: Count, time: Callable[[], Any]) -> Any:
-        """A time that depends on the others alone, kept while the rate is sought at which so many are met."""
-        kept = self._kept.get(name)
-        if kept is None or kept[0] is not others:
-            kept = self._kept[name] = (others, time())
-        return kept[1]
+    def _decoding(self, company: Company, rate: PerSecond | None) -> Decoding:
+        """How a request decodes in company; in an open loop of this rate, where it is known."""
+        pure = company.pure_seconds
+        turns = turns_of(self, rate, pure) if rate is not None and not self.in_flight else None
+        carried = company.carried if turns is None else company.carrying(turn(self, turns.prompts))
+        entering, step = self._steps(company, carried, rate, turns)
+        meeting = self._meeting(company, carried, entering, step, turns)
+        beside = prompts_met(entering, meeting.met, step, company.width)
+        own = own_step_seconds(carried.seconds, meeting.each, beside, company.passes, carried.prompts)
+        if rate is None:
+            load = prefill_load(entering, self.prompt, company.budget)
+            queue = prefill_queue_seconds(load, company.width, self.variation, carried.seconds)
+            reading = own
+        else:
+            load = full_step_load(rate, pure if turns is None else turns.base, meeting.each, company.width)
+            queue = further_steps_seconds(load, company.width, self.variation, carried.seconds)
+            reading = first_token_seconds(0.0, 0.0, queue, company.passes, carried.seconds, own)
+        trail = self._trail(company, meeting, step, reading)
+        seconds = decode_with_trail(self.steps, step, trail)
+        return Decoding(company, carried, meeting, step, load, beside, own, queue, trail, seconds)
+
+    def _steps(self, company: Company, carried: Carried, rate: PerSecond | None, turns: Turns | None) -> tuple[Count, Seconds]:
+        """Prompts that come in a step, and its mean length."""
+        pure, each = company.pure_seconds, carried.each
+        if turns is not None:
+            return prompts_in_time(turns.rate, turns.interval), turns.interval
+        if self.is_open:
+            entering = self._entering(company.others, rate, pure, each)
+            return entering, step_with_prompts(pure, entering, each)
+        if self.in_flight:
+            return company.entering, mean_step_seconds(company.share, carried.seconds, pure)
+        return company.entering, interrupted_step_seconds(pure, company.share, carried.seconds)
 
     def _entering(self, others: Count, rate: PerSecond | None, pure: Seconds, each: Seconds) -> Count:
         """Prompts that come in a step of an open loop; where its rate is not known it follows from the others."""
@@ -177,63 +159,49 @@ class Serving:
             return prompts_with_trail(others, self.steps, pure, each)
         return prompts_at_rate(rate, pure, each)
 
-    def _each(self, pure: Seconds, mixed: Seconds, prompts: Step) -> Seconds:
-        """What each prompt adds to a step: all of its time where prompts have steps of their own."""
-        carried = prompts_of_tokens(prompts.prefill_tokens, self.prompt)
-        return prompt_seconds_each(mixed, pure if self.in_flight else 0.0, carried)
-
-    def _meeting(self, now: Moment, entering: Count, each: Seconds, budget: Tokens, turns: Turns | None) -> Meeting:
+    def _meeting(self, company: Company, carried: Carried, entering: Count, step: Seconds, turns: Turns | None) -> Meeting:
         """In a closed loop prompts come as answers end, however long a step is: its length does not feed back."""
-        share = prompt_time_share(entering, each, now.step_seconds)
+        pure, each = company.pure_seconds, carried.each
+        share = prompt_time_share(entering, each, step)
         if turns is not None:
-            met = met_of_turns(now.pure_seconds, now.prompt_seconds, turns.each, turns.prompts, self.variation, share)
-            return Meeting(turns.each, share, entering, met, busy_open(now.others), turns)
+            met = met_of_turns(pure, carried.seconds, turns.each, turns.prompts, self.variation, share)
+            return Meeting(turns.each, share, entering, met, busy_open(company.others), turns)
         if self.in_flight:
-            met = met_step_seconds(now.step_seconds, each, entering, self.variation, share if self.is_open else 0.0)
-            met = met_at_most(met, now.pure_seconds, each, prompts_of_tokens(budget, self.prompt))
+            met = met_step_seconds(step, each, entering, self.variation, share if self.is_open else 0.0)
+            met = met_at_most(met, pure, each, company.width)
         else:
-            met = met_turn_seconds(now.pure_seconds, each, share)
-        return Meeting(each, share, entering, met, (busy_open if self.is_open else busy_closed)(now.others))
+            met = met_turn_seconds(pure, each, share)
+        return Meeting(each, share, entering, met, (busy_open if self.is_open else busy_closed)(company.others))
 
-    def _with_first_token(
-        self, now: Moment, meeting: Meeting, budget: Tokens, wait: Callable[..., Seconds] = prefill_queue_seconds
-    ) -> Moment:
-        """The moment with its time to first token, and with what a request's own prompt does to its decoding; ``wait``
-        for prompts before it that fill the steps."""
-        mixed, each, entering = now.prompt_seconds, meeting.each, meeting.entering
-        width, passes = prompts_of_tokens(budget, self.prompt), prefill_passes(self.prompt, budget)
-        with_it = prompts_met(entering, meeting.met, now.step_seconds, width)
-        carried = prompts_of_tokens(now.prompt_step.prefill_tokens, self.prompt)
-        own = own_step_seconds(mixed, each, with_it, passes, carried)
-        queue = wait(now.prefill_load, width, self.variation, mixed)
+    def _trail(self, company: Company, meeting: Meeting, step: Seconds, reading: Seconds) -> Seconds:
+        """What prompts that came while a request's own was read add to its decoding."""
+        turns = meeting.turns
+        if not self.is_open:
+            return 0.0
+        if turns is None:
+            return trailing_seconds(reading, step if self.in_flight else 0.0, meeting.share)
+        return trail_of_turns(turns.rate, company.pure_seconds, reading, turns.base, turns.each, turns.count)
+
+    def _moment(self, found: Decoding) -> Moment:
+        """The moment of a request that decodes so, with its time to first token and the deviations between requests."""
+        company, carried, meeting, step, queue = found.company, found.carried, found.meeting, found.step_seconds, found.queue
+        each, steps, inverse = meeting.each, self.steps, self.inverse
         rest = residual_seconds(meeting.met, meeting.busy)
-        ttft = first_token_seconds(self.front_end(now.others), rest, queue, passes, mixed, own)
-        varying = met_step_variance(meeting.met, now.step_seconds if self.in_flight else now.pure_seconds, each)
-        others = prompts_spread(each, with_it, self.variation)
+        front = self.front_end(company.others)
+        ttft = first_token_seconds(front, rest, queue, company.passes, carried.seconds, found.own)
+        varying = met_step_variance(meeting.met, step if self.in_flight else company.pure_seconds, each)
+        others = prompts_spread(each, found.beside, self.variation)
         half = residual_seconds(meeting.met, 1.0)
         if plain(self.case.parallel.pipeline_parallel_size) > 1:
-            ttft = delayed_seconds(ttft, now.fill_seconds)
-        spread = first_token_deviation(half, meeting.busy, others, varying, meeting.share, queue, now.prefill_load)
-        reading = own if wait is prefill_queue_seconds else first_token_seconds(0.0, 0.0, queue, passes, mixed, own)
-        trail, feedback = self._trail(now, meeting, reading)
-        steps, inverse = now.steps, self.inverse
-        each_step = prompts_deviation(each, entering, self.variation, feedback, steps, inverse)
-        decode = decode_with_trail(steps, now.step_seconds, trail)
-        return replace(
-            now, step_seconds=step_with_trail(now.step_seconds, trail, steps, inverse), decode_seconds=decode,
-            ttft_seconds=ttft, ttft_deviation=spread, decode_deviation=decode_seconds(steps, each_step),
-            e2e_deviation=joint_deviation(decode_seconds(steps, each_step), spread)
+            ttft = delayed_seconds(ttft, carried.fill_seconds)
+        spread = first_token_deviation(half, meeting.busy, others, varying, meeting.share, queue, found.prefill_load)
+        feedback = meeting.share if self.is_open else 0.0
+        varied = decode_seconds(steps, prompts_deviation(each, meeting.entering, self.variation, feedback, steps, inverse))
+        return Moment(
+            company.others, company.batch, company.pure, company.pure_seconds, carried.step, carried.seconds,
+            step_with_trail(step, found.trail, steps, inverse), steps, found.seconds, ttft, found.prefill_load,
+            spread, varied, joint_deviation(varied, spread), carried.fill_seconds,
         )  # fmt: skip
-
-    def _trail(self, now: Moment, meeting: Meeting, reading: Seconds) -> tuple[Seconds, Fraction]:
-        """What prompts that came while a request's own was read add to its decoding, and how far steps feed back."""
-        if not self.is_open:
-            return 0.0, 0.0
-        turns = meeting.turns
-        if turns is None:
-            return trailing_seconds(reading, now.step_seconds if self.in_flight else 0.0, meeting.share), meeting.share
-        found = trail_of_turns(turns.rate, now.pure_seconds, reading, turns.base, turns.each, turns.count)
-        return found, meeting.share
 
     def front_end(self, others: Count) -> Seconds:
         """The part of the time to first token outside the engine."""
@@ -273,7 +241,7 @@ class Serving:
             sent = others_decoding(pick(users, chosen), now.decode_seconds, delayed_seconds(now.ttft_seconds, think))
             return minimum(others, sent)
 
-        return self._settle(respond, most * FIRST_GUESS, most)
+        return self._settle(lambda part, others, _: part.moment(others), respond, most * FIRST_GUESS, most)
 
     def _full_at(self, limit: Any) -> Moment:
         """The moment of an engine that always runs so many, found once for requests that are alike."""
@@ -285,13 +253,12 @@ class Serving:
         moment: Moment = spread(self.part(first)._full(pick(limit, first)), which)
         return moment
 
-    def _settle(self, respond: Callable[[Moment, Any], Any], start: Any, most: Any, rate: Any = None) -> Moment:
-        """The moment whose number of others is the one it leads to."""
-        last: list[Moment] = []
+    def _settle(self, look: Callable[[Serving, Any, Any], T], respond: Callable[[T, Any], Any], start: Any, most: Any) -> T:
+        """What ``look`` shows of an engine at the number of others that it leads to."""
+        last: list[T] = []
 
         def answer(others: Any, chosen: Any) -> Any:
-            part = self if chosen is None else self.part(chosen)
-            last[:] = [part.moment(others, None if rate is None else pick(rate, chosen))]
+            last[:] = [look(self if chosen is None else self.part(chosen), others, chosen)]
             return respond(last[0], chosen)
 
         fixed_point(answer, start, most)
@@ -326,12 +293,15 @@ class Serving:
         if not anywhere(holds):
             return self._open_state(full, rate, limit, holds)
 
-        def respond(now: Moment, chosen: Any) -> Any:
-            found = minimum(others_at_rate(pick(rate, chosen), now.decode_seconds), pick(others, chosen))
-            return where(pick(holds, chosen), found, now.others)
+        def look(part: Serving, others: Any, chosen: Any) -> Decoding:
+            return part._decoding(Company(part, others), pick(rate, chosen))
+
+        def respond(now: Decoding, chosen: Any) -> Any:
+            found = minimum(others_at_rate(pick(rate, chosen), now.seconds), pick(others, chosen))
+            return where(pick(holds, chosen), found, now.company.others)
 
         start = where(holds, minimum(others_at_rate(rate, full.decode_seconds), others), full.others)
-        moment = self._settle(respond, start, others, rate)
+        moment = self._moment(self._settle(look, respond, start, others))
         if not every(holds):
             moment = merged(holds, moment, full)
         return self._open_state(moment, rate, limit, holds)
@@ -342,16 +312,17 @@ class Serving:
 
     def at(self, others: Any) -> Steady:
         """The steady state of an open loop in which a request meets so many others: its rate follows."""
-        last = [self.moment(others)]
-        least = plain(last[0].steps) * plain(last[0].pure_seconds)
+        company = Company(self, others)
+        last = [self._decoding(company, None)]
+        least = plain(self.steps) * plain(company.pure_seconds)
 
         def respond(share: Any, _: Any) -> Any:
-            last[:] = [self.moment(others, maximum(rate_of_others(others, least) * share, LEAST_RATE))]
-            return minimum(least / last[0].decode_seconds, 1.0)
+            last[:] = [self._decoding(company, maximum(rate_of_others(others, least) * share, LEAST_RATE))]
+            return minimum(least / last[0].seconds, 1.0)
 
-        start = minimum(least / last[0].decode_seconds, 1.0)
+        start = minimum(least / last[0].seconds, 1.0)
         fixed_point(respond, start, 1.0 + 0.0 * start, NARROW)
-        return self._open_state(last[0], rate_of_others(others, last[0].decode_seconds), None, True)
+        return self._open_state(self._moment(last[0]), rate_of_others(others, last[0].seconds), None, True)
 
     def _open_state(self, moment: Moment, rate: Any, limit: Any, holds: Any) -> Steady:
         """``holds``: whether the engine keeps up with the rate; where not, the moment is that of a full batch."""

@@ -153,7 +153,8 @@ class StepClock:
             return self.stage_seconds(step), 0.0
         micro, plainly = micro_steps(step, size)
         sent = stage_transfer(self.case).seconds(load_of(plainly, 1))
-        without, with_prompts = self.stage_seconds(plainly), self.stage_seconds(micro)
+        without = self.stage_seconds(plainly)
+        with_prompts = without if is_nothing(step.prefill_tokens) else self.stage_seconds(micro)
         fill = pipeline_fill_seconds(with_prompts, without, size)
         return pipeline_seconds(without, with_prompts, sent, size), fill
 

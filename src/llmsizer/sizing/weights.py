@@ -131,6 +131,7 @@ class WeightSizer:
         self.explained = is_explained(native.bits)
         self.by_layer = scheme.is_gguf or bool(scheme.tensors)
         self._known: dict[tuple[object, ...], tuple[Weight, LayerGroup | None, list[Bytes]]] = {}
+        self._ones: dict[tuple[int, str], tuple[Weight, Bytes]] = {}
 
     def stack(self, stack: Stack, layers: list[int], count: Count) -> Bytes:
         """Bytes of ``count`` layers of a stack; per-layer recipes look at their places."""
@@ -153,16 +154,23 @@ class WeightSizer:
         return self._known[key][2]
 
     def _parts(self, weight: Weight, group: LayerGroup | None, layers: list[int], count: Count) -> list[Bytes]:
-        shape = whole(weight) if self.parallel is None else rank_shape(self._divided(weight), self.parallel, self.padding)
         formats = layer_formats(self.model, self.scheme, weight, group, layers)
         parts = []
         for name, times in formats.items():
-            if name == ALIGNED_FORMAT and weight.role is Role.EXPERT and self.expert_alignment is not None:
-                shape = aligned(shape, weight, *self.expert_alignment)
-            one = tensor_bytes(shape, self._format(name, weight), self._vector_format(), weight.name)
+            one = self._one(weight, name)
             repeats: Count = count if len(formats) == 1 else times
             parts.append(named(one if plain(repeats) == 1 else bytes_of_copies(one, repeats), weight.name))
         return parts
+
+    def _one(self, weight: Weight, name: str) -> Bytes:
+        """Bytes of a weight in one layer, stored in a format; kept as above."""
+        key = id(weight), name
+        if key not in self._ones:
+            shape = whole(weight) if self.parallel is None else rank_shape(self._divided(weight), self.parallel, self.padding)
+            if name == ALIGNED_FORMAT and weight.role is Role.EXPERT and self.expert_alignment is not None:
+                shape = aligned(shape, weight, *self.expert_alignment)
+            self._ones[key] = weight, tensor_bytes(shape, self._format(name, weight), self._vector_format(), weight.name)
+        return self._ones[key][1]
 
     def _divided(self, weight: Weight) -> Weight:
         """GGUF blocks run along the inputs and stay whole: such matrices are divided by outputs."""
@@ -210,10 +218,11 @@ def embedding_weight(embedding: Stack) -> Weight:
 
 def sizer_of(case: Case) -> WeightSizer:
     """The sizer of one rank of a case; cases that differ in nothing it looks at share it."""
-    engine = case.engine
-    make: Any = WeightSizer if is_explained(case.native.bits) else _sizer
-    padding, alignment = engine.vocabulary_padding, engine.expert_alignment
-    sizer: WeightSizer = make(case.model, case.scheme, case.native, case.parallel, padding, alignment)
+    explained = is_explained(case.native.bits)
+    padding, alignment = case.engine.vocabulary_padding, case.engine.expert_alignment
+    parallel = case.parallel if explained else replace(case.parallel, pipeline_parallel_size=1)  # the same in every stage
+    make: Any = WeightSizer if explained else _sizer
+    sizer: WeightSizer = make(case.model, case.scheme, case.native, parallel, padding, alignment)
     return sizer
 
 
