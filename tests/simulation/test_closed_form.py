@@ -185,3 +185,13 @@ def test_a_run_that_starts_at_once_waits_longer_on_average_not_in_its_median() -
     assert finite.ttft_seconds > 1.3 * float(plain(steady.ttft_seconds))
     assert finite.ttft_seconds == pytest.approx(whole.ttft.mean, rel=0.25)
     assert finite.ttft_p50_seconds == pytest.approx(whole.ttft.p50, rel=0.25)
+
+
+@pytest.mark.parametrize("batching", ["static", "dynamic"])
+def test_a_batch_of_one_never_waits_for_a_longer_answer(batching: str) -> None:
+    """Its time per token hardly varies, however unlike the answers are."""
+    latency = llmsizer.estimate(
+        "llama-3.1-8b", "h100", concurrency=1, batching=batching, input_tokens=500, output_tokens="lognormal:200:0.6:1600"
+    ).latency
+    assert latency is not None
+    assert latency.tpot_p99_seconds == pytest.approx(latency.tpot_seconds, rel=0.05)

@@ -324,6 +324,16 @@ def padded_step_seconds(step: Seconds, padding: Fraction) -> Seconds:
     return step * padding
 
 
+@formula(reference="one request in n is the longest of its batch: its time per token does not vary with its batch's length")
+def deviation_beside(deviation: Seconds, batch: Count) -> Seconds:
+    """Standard deviation of a padded batch's time that shows in a request's time per token.
+
+    >>> deviation_beside(2.0, 4.0), deviation_beside(2.0, 1.0)
+    (1.5, 0.0)
+    """
+    return deviation * (1 - 1 / batch)
+
+
 @formula(reference="one request in n is the longest of its batch; the others' time goes by their own answers")
 def padded_step_at(step: Seconds, decode: Seconds, own: Count, batch: Count) -> Seconds:
     """Time per decode step of a request with so many steps of its own in a padded batch.

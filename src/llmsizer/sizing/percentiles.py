@@ -9,7 +9,7 @@ from typing import Any
 
 from llmsizer.core.explain import named, plain
 from llmsizer.core.quantities import Count, Seconds
-from llmsizer.formulas.batches import padded_step_at, padded_steps
+from llmsizer.formulas.batches import deviation_beside, padded_step_at, padded_steps
 from llmsizer.formulas.latency import decode_seconds, token_seconds
 from llmsizer.formulas.percentiles import (
     answer_quantile,
@@ -25,7 +25,7 @@ from llmsizer.formulas.prompts import mean_of_steps
 from llmsizer.schema.deployment import Case
 from llmsizer.sizing.batches import BATCHWISE
 from llmsizer.sizing.lengths import answer_at
-from llmsizer.sizing.moment import Moment, Steady
+from llmsizer.sizing.moment import Steady
 from llmsizer.sizing.serving import Serving
 
 # Shares and their standard scores (the normal distribution's quantiles).
@@ -68,16 +68,11 @@ def _token(case: Case, serving: Serving, steady: Steady, deviation: Seconds, sha
             )
             for part in (1 - share, 0.5)
         )
-        varied = ratio_quantile(found, middle, moment.decode_deviation, moment.decode_seconds, score)
+        others = deviation_beside(moment.decode_deviation, moment.batch)
+        varied = ratio_quantile(found, middle, others, moment.decode_seconds, score)
         return token_seconds(varied, tokens)
     step = moment.step_seconds
     return token_seconds(skewed_quantile(step, varying_part(step, moment.pure_seconds), deviation, score), tokens)
-
-
-def _padded_step(case: Case, moment: Moment, share: float) -> Seconds:
-    """Time per decode step of an answer that a share of the requests does not exceed, in a batch of the mean time."""
-    own = padded_steps(answer_at(case.workload, share))
-    return padded_step_at(moment.pure_seconds, moment.decode_seconds, own, moment.batch)
 
 
 def deviations(case: Case, serving: Serving, steady: Steady) -> tuple[Seconds, Seconds]:
