@@ -3,6 +3,9 @@
 Both take their step times from one place, so that only queueing and batching are compared. Cases are
 deployments, policies, lengths and loads drawn at random, seeded; utilisation is the request rate over
 the highest that the engine keeps up with. Prints medians, tails and the worst cases for each figure.
+
+Users of a closed loop whose requests are exactly alike are a group of their own: in a simulation they gather
+behind one another for ever (docs/traffic.md, "Users in step"), which measured runs do not show.
 """
 
 from __future__ import annotations
@@ -43,6 +46,12 @@ class Difference:
     words: dict[str, Any]
     utilisation: float
     figures: dict[str, float]
+
+    @property
+    def users_are_alike(self) -> bool:
+        """Whether several users send requests of one length to an engine that batches step by step."""
+        alike = all(isinstance(self.words[name], int) for name in ("input_tokens", "output_tokens"))
+        return alike and self.words.get("concurrency", 1) > 1 and self.words["batching"] in ("in-flight", "continuous")
 
 
 def random_words(draw: random.Random, catalog: Catalog) -> tuple[dict[str, Any], float]:
@@ -142,9 +151,11 @@ def main() -> None:
     if options.json:
         print(json.dumps([{"words": f.words, "utilisation": f.utilisation, "figures": f.figures} for f in found], indent=1))
         return
+    below = [each for each in found if each.utilisation < BUSY]
     for title, chosen in (
-        (f"below {BUSY:.0%} utilisation", [f for f in found if f.utilisation < BUSY]),
-        (f"from {BUSY:.0%}", [f for f in found if f.utilisation >= BUSY]),
+        (f"below {BUSY:.0%} utilisation", [each for each in below if not each.users_are_alike]),
+        (f"below {BUSY:.0%} utilisation, users exactly alike", [each for each in below if each.users_are_alike]),
+        (f"from {BUSY:.0%}", [each for each in found if each.utilisation >= BUSY]),
     ):
         print(f"{len(chosen)} cases {title}")
         print("\n".join(summary(chosen, options.worst)) if chosen else "")

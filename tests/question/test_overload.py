@@ -28,3 +28,13 @@ def test_tables_print_that_it_grows(capsys: Any) -> None:
     assert capsys.readouterr().out.count("grows") == 2
     assert run(["estimate", *words, "--rate", "8"]) == 0
     assert "without the wait in the queue: first token" in capsys.readouterr().out
+
+
+def test_percentiles_that_hold_the_queue_are_null() -> None:
+    over = llmsizer.estimate("qwen3-30b-a3b", request_rate=8, **WORDS).to_dict()["latency"]
+    rows = llmsizer.sweep("qwen3-30b-a3b", request_rate=[2, 8], **WORDS).to_rows()
+    for figure, endless in (("ttft", True), ("tpot", False), ("e2e", True)):
+        for share in ("p50", "p90", "p95", "p99"):
+            name = f"{figure}_{share}_seconds"
+            assert (over[name] is None) == endless
+            assert [row[f"latency.{name}"] is None for row in rows] == [False, endless]

@@ -19,6 +19,7 @@ CASES: list[tuple[list[str], dict[str, Any]]] = [
     ([CHAT + ",ttft=120ms,tpot=11ms,e2e=2.5s"], {"concurrency": 32}),
     ([CHAT + ",ttft=100ms", DOCS + ",ttft=200ms"], {"request_rate": 6.0}),
     ([CHAT + ",ttft=2s,tpot=20ms"], {"request_rate": 2.0, "batching": "static"}),
+    ([CHAT + ",tpot=7ms"], {"concurrency": 1, "batching": "static"}),
 ]
 
 

@@ -253,6 +253,36 @@ def wait_in_company(wait: Seconds, most: Count) -> Seconds:
     return where(most > 1.0, wait, 0 * wait)
 
 
+@formula(reference="M/G/1, services of a gamma law: E[W²] = 2·W² + λ·E[S³] / (3·(1 − ρ)) (Takács 1962)")
+def single_queue_deviation(wait: Seconds, service: Seconds, variation: Fraction) -> Seconds:
+    """Standard deviation of the wait for the one place of an engine.
+
+    >>> round(single_queue_deviation(1.0, 2.0, 0.0), 4)
+    1.5275
+    """
+    return sqrt(wait * (wait + 2 * service * (1 + 2 * variation * variation) / 3))
+
+
+@formula(reference="batches one after another: those that start, times how long each lasts")
+def busy_with_batches(rate: PerSecond, batch: Count, service: Seconds) -> Fraction:
+    """Chance that a request finds a batch running.
+
+    >>> busy_with_batches(2.0, 4.0, 1.0)
+    0.5
+    """
+    return minimum(rate * service / batch, 1.0)
+
+
+@formula(reference="variances add: of a request's prompt and of its answer, over the whole")
+def service_variation(prompts: Seconds, answers: Seconds, whole: Seconds) -> Fraction:
+    """Standard deviation of the time of a batch over its mean.
+
+    >>> service_variation(3.0, 4.0, 10.0)
+    0.5
+    """
+    return sqrt(prompts * prompts + answers * answers) / whole
+
+
 @formula(reference="who waits does so for an even part of a service: E[W²] / E[W] = 2/3 · E[S³] / E[S²]")
 def batch_wait_deviation(wait: Seconds, service: Seconds, deviation: Seconds) -> Seconds:
     """Standard deviation of the wait for a batch to start.
@@ -322,6 +352,16 @@ def padded_step_seconds(step: Seconds, padding: Fraction) -> Seconds:
     0.03
     """
     return step * padding
+
+
+@formula(reference="one request in n is the longest of its batch: its time per token does not vary with its batch's length")
+def deviation_beside(deviation: Seconds, batch: Count) -> Seconds:
+    """Standard deviation of a padded batch's time that shows in a request's time per token.
+
+    >>> deviation_beside(2.0, 4.0), deviation_beside(2.0, 1.0)
+    (1.5, 0.0)
+    """
+    return deviation * (1 - 1 / batch)
 
 
 @formula(reference="one request in n is the longest of its batch; the others' time goes by their own answers")

@@ -44,16 +44,6 @@ def lognormal_score(limit: Seconds, mean: Seconds, deviation: Seconds) -> Count:
     return minimum(maximum(distance / maximum(sqrt(varied), 1e-9), -8.0), 8.0)
 
 
-@formula(reference="definition: a padded batch's time per token is its whole time over a request's own steps")
-def limit_of_batch(limit: Seconds, steps: Count) -> Seconds:
-    """Time that a batch may take for a request of so many decode steps to keep a time per step.
-
-    >>> limit_of_batch(0.02, 100.0)
-    2.0
-    """
-    return limit * steps
-
-
 @formula(reference="a prompt of another length takes longer by its further tokens")
 def time_of_class(mean: Seconds, each: Seconds, own: Tokens, usual: Tokens) -> Seconds:
     """Mean time of the requests of a class, whose prompts differ from the usual; ``each`` usual prompt takes so long.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmsizer.core.explain import formula
-from llmsizer.core.numerics import exp, log, log1p, maximum, minimum, sqrt
+from llmsizer.core.numerics import exp, log, log1p, maximum, minimum, sqrt, where
 from llmsizer.core.quantities import Count, Fraction, Seconds, Tokens
 from llmsizer.core.units import ONE_TOKEN
 
@@ -36,6 +36,77 @@ def joint_deviation(first: Seconds, second: Seconds) -> Seconds:
     5.0
     """
     return sqrt(first * first + second * second)
+
+
+@formula(reference="the inverse of share_below: its cubic a·z + b·z³ = ln(p / (1 − p)) solved by Cardano (one real root)")
+def normal_score(share: Fraction) -> Count:
+    """Standard score below which a share of a normal distribution lies.
+
+    >>> round(normal_score(0.95), 3), round(normal_score(0.5), 3)
+    (1.645, 0.0)
+    """
+    odds = minimum(maximum(share, 1e-9), 1 - 1e-9)
+    third = 7.5473
+    ratio = log(odds / (1 - odds)) / (2 * 0.07056 * third**1.5)
+    angle = log(maximum(ratio, -ratio) + sqrt(ratio * ratio + 1)) / 3
+    score = sqrt(third) * (exp(angle) - exp(-angle))
+    return where(ratio < 0, -score, score)
+
+
+@formula(reference="conditional probability: who waits at all is among the slowest share p")
+def share_of_waiting(share: Fraction, chance: Fraction) -> Fraction:
+    """Of those who wait, which is a ``chance``, the share that is within a share of all requests.
+
+    >>> round(share_of_waiting(0.95, 0.2), 3), share_of_waiting(0.5, 0.2)
+    (0.75, 0.0)
+    """
+    return maximum((share - 1 + chance) / maximum(chance, 1e-9), 0.0)
+
+
+@formula(reference="gamma law of the same mean and deviation (Wilson and Hilferty 1931) for those who wait, else none")
+def waited_quantile(wait: Seconds, deviation: Seconds, chance: Fraction, score: Count) -> Seconds:
+    """The wait at a standard score of those who wait at all; mean and deviation are of all requests.
+
+    >>> waited_quantile(0.05, 0.2, 0.2, -6.0), round(waited_quantile(0.5, 0.2887, 1.0, 0.0), 3)
+    (0.0, 0.446)
+    """
+    mean = wait / maximum(chance, 1e-9)
+    square = (deviation * deviation + wait * wait) / maximum(chance, 1e-9)
+    varied = maximum(square / (mean * mean) - 1, 0.0) / 9
+    return mean * maximum(1 - varied + score * sqrt(varied), 0.0) ** 3
+
+
+@formula(reference="variances of independent parts add, at the quantile's own side of the mean")
+def joint_quantile(mean: Seconds, first: Seconds, usual: Seconds, second: Seconds, other: Seconds) -> Seconds:
+    """A quantile of a sum of two independent times, whose own quantiles are ``first`` and ``second``, their means
+    ``usual`` and ``other``.
+
+    >>> joint_quantile(2.0, 1.3, 1.0, 1.4, 1.0), joint_quantile(2.0, 0.9, 1.0, 1.0, 1.0)
+    (2.5, 1.9)
+    """
+    one, two = first - usual, second - other
+    both = maximum(one + two, -one - two)
+    return mean + sqrt(one * one + two * two) * (one + two) / maximum(both, 1e-12 * mean)
+
+
+@formula(reference="definition: so many standard deviations")
+def scored_seconds(deviation: Seconds, score: Count) -> Seconds:
+    """What a normal time is more than its mean at a standard score.
+
+    >>> scored_seconds(0.1, 2.0)
+    0.2
+    """
+    return deviation * score
+
+
+@formula(reference="variances of independent causes add: what is left of the whole")
+def remaining_deviation(whole: Seconds, part: Seconds) -> Seconds:
+    """Standard deviation of a sum without one of its independent parts.
+
+    >>> remaining_deviation(5.0, 3.0)
+    4.0
+    """
+    return sqrt(maximum(whole * whole - part * part, 0 * whole * whole))
 
 
 @formula(

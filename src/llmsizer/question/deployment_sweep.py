@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from llmsizer.catalog.catalog import Catalog
 from llmsizer.core.errors import InvalidQuestion, UnsupportedCombination
 from llmsizer.core.explain import plain
+from llmsizer.core.numerics import where
 from llmsizer.question.ask import memory_interval, most_in_flight, speed_tier
 from llmsizer.question.limits import concurrency_of
 from llmsizer.question.resolve import resolve
 from llmsizer.question.words import LARGEST_LENGTH, Words, checked_fraction, checked_integer
 from llmsizer.schema.deployment import Case
-from llmsizer.sizing.estimate import MEMORY_FIGURES, as_plain, memory_evidence
+from llmsizer.sizing.estimate import MEMORY_FIGURES, WAITED_PERCENTILES, as_plain, memory_evidence
 from llmsizer.sizing.memory import MemoryEstimate, held_at, memory_estimate
 from llmsizer.sizing.prefix_cache import with_hits
 from llmsizer.sizing.speed import Latency, Throughput, latency, steady_state, throughput, waiting_sequences, working_ranks
@@ -175,9 +176,12 @@ def speed_columns(case: Case, memory: MemoryEstimate) -> dict[str, Any]:
     steady = steady_state(case, memory, clock)
     ranks = working_ranks(case, steady)
     times, rates = latency(case, clock, steady), throughput(case, steady.rate, ranks)
+    waiting = waiting_sequences(case, steady, ranks)
     found: dict[str, Any] = {f"latency.{name}": getattr(times, name) for name in Latency.__dataclass_fields__}
+    for name in (name for name in Latency.__dataclass_fields__ if name.startswith(WAITED_PERCENTILES)):
+        found[f"latency.{name}"] = where(waiting == math.inf, math.inf, found[f"latency.{name}"])
     found |= {f"throughput.{name}": getattr(rates, name) for name in Throughput.__dataclass_fields__}
-    found |= {"load.running": steady.running * ranks, "load.waiting": waiting_sequences(case, steady, ranks),
+    found |= {"load.running": steady.running * ranks, "load.waiting": waiting,
               "load.decode_batch": steady.moment.batch,
               "load.prefix_cache_hit_rate": plain(case.workload.prefix_cache_hit_rate)}  # fmt: skip
     for name, step in (("prefill", steady.moment.prompt_step), ("decode", steady.moment.pure_step)):

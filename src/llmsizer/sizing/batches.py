@@ -26,6 +26,7 @@ from llmsizer.formulas.batches import (
     batch_variance,
     batch_wait_deviation,
     batch_wait_seconds,
+    busy_with_batches,
     first_deviation,
     gathered,
     gathering_seconds,
@@ -38,15 +39,17 @@ from llmsizer.formulas.batches import (
     own_batch,
     padded_context,
     padded_step_seconds,
+    service_variation,
     share_in_larger,
     share_of_larger,
+    single_queue_deviation,
     smaller_batch,
     turn_seconds,
     two_point_deviation,
     wait_in_company,
 )
 from llmsizer.formulas.latency import decode_seconds, delayed_seconds, end_to_end_seconds, in_flight_of_users, token_seconds
-from llmsizer.formulas.percentiles import joint_deviation
+from llmsizer.formulas.percentiles import joint_deviation, scored_seconds
 from llmsizer.formulas.prompts import (
     first_token_deviation,
     first_token_seconds,
@@ -306,22 +309,32 @@ class Batches:
         if not anywhere(holds):
             return self._overloaded(full, limit)
         sizes = self.sizes(size, rate, limit)
-        wait, deviation = self._wait(rate, sizes)
-        wait = wait_in_company(wait, limit)
+        wait, deviation = (wait_in_company(each, limit) for each in self._wait(rate, sizes))
         load = batch_load(rate, full.whole, limit)
-        variation = 0.0 if self._padded else self.serving.variation
+        unlike = 0.0 if self._padded else self.serving.variation
+        variation = where(plain(limit) > 1.0, unlike, self._variation(full))
         queue = prefill_queue_seconds(load, limit, variation, full.whole)
         mine = self._own(sizes, own_batch(size, sizes.variance, limit))
         waited = delayed_seconds(wait, queue)
         running = sequences_at_rate(rate, mine.first if self._padded else delayed_seconds(mine.first, waited), mine.decode)
         each = batch_growth(full.first, 0.0 * plain(full.first), limit)
-        prompts = joint_deviation(prompts_spread(each, sizes.variance, variation), self.prompt_spread(mine))
+        prompts = joint_deviation(prompts_spread(each, sizes.variance, unlike), self.prompt_spread(mine))
         queueing = first_token_deviation(0.0, 0.0, 0.0, 0.0, 0.0, queue, load)
-        spread = joint_deviation(joint_deviation(deviation, prompts), queueing)
-        found = self._steady(mine, running, 0.0, rate, waited, spread, size)
+        queueing = where(plain(limit) > 1.0, queueing, single_queue_deviation(queue, full.whole, variation))
+        waiting = joint_deviation(deviation, queueing)
+        found = self._steady(mine, running, 0.0, rate, waited, joint_deviation(waiting, prompts), size)
+        if not plain(self.window):
+            busy = busy_with_batches(rate, size, sizes.mean(lambda found: found.whole))
+            moment = replace(found.moment, wait_chance=busy, wait_seconds=waited, wait_deviation=waiting)
+            found = replace(found, moment=moment)
         if every(holds):
             return found
         return merged(holds, found, self._overloaded(full, limit))  # type: ignore[no-any-return]
+
+    def _variation(self, alone: Service) -> Fraction:
+        """Standard deviation of the time of a request served alone, over its mean."""
+        prompts = self.prompt_spread(alone) if self._padded else scored_seconds(alone.first, self.serving.variation)
+        return service_variation(prompts, self.answer_spread(alone), alone.whole)
 
     def _own(self, sizes: Sizes, batch: Count) -> Service:
         """The batch that a request is in, on average over requests: its times are means over batches of two sizes."""
@@ -351,7 +364,9 @@ class Batches:
                 size: Any = None) -> Steady:  # fmt: skip
         serving = self.serving
         ttft = first_token_seconds(front_end.alone(self.case), 0.0, wait, 1.0, 0.0, found.first)
-        step, decoding = found.per_step, joint_deviation(found.between, self.answer_spread(found))
+        step, decoding = found.per_step, found.between
+        if self._padded:  # else times vary with a request's own answer alone
+            decoding = joint_deviation(decoding, self.answer_spread(found))
         moment = Moment(
             plain(size if size is not None else found.batch) - 1.0, found.batch, found.pure, found.pure_seconds, found.prompts,
             found.prompt_seconds, step, serving.steps, found.decode, ttft, 0.0, ttft_deviation=spread,

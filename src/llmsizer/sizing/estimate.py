@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SPEED_PARTS = ("latency", "throughput", "prefill", "decode")
 PARTS = ("memory", *SPEED_PARTS, "cost")  # what has numbers to derive
 LOAD_FIGURES = ("running", "waiting", "decode_batch")
+# Percentiles that are without end where more requests come than can be served.
+WAITED_PERCENTILES = ("ttft_p", "e2e_p")
 # Fields of a MemoryEstimate that go into the JSON beside `per_gpu`, in order.
 MEMORY_FIGURES = (
     "kv_bytes_per_token_per_gpu", "kv_bytes_per_further_token", "state_bytes_per_sequence", "kv_capacity_tokens",
@@ -163,6 +165,8 @@ class Estimate(Result):
         if self.speed is None:
             return {"latency": {}, "throughput": {}, "prefill": {}, "decode": {}}
         parts = {name: as_plain(getattr(self.speed, name)) for name in SPEED_PARTS}
+        if self.speed.is_overloaded:
+            parts["latency"] |= dict.fromkeys(name for name in parts["latency"] if name.startswith(WAITED_PERCENTILES))
         parts["load"] = {name: _finite(_number(getattr(self.speed, name))) for name in LOAD_FIGURES}
         parts["load"]["prefix_cache_hit_rate"] = _number(self.case.workload.prefix_cache_hit_rate)
         if self.speed.goodput is not None:

@@ -7,10 +7,10 @@ from typing import Any
 
 from llmsizer.core.explain import plain
 from llmsizer.core.quantities import Fraction, PerSecond, Seconds
+from llmsizer.formulas.batches import deviation_beside, padded_step_at, padded_steps
 from llmsizer.formulas.goodput import (
     deviation_of_class,
     good_rate,
-    limit_of_batch,
     lognormal_score,
     share_below,
     share_of_good,
@@ -96,9 +96,10 @@ class _Good:
         moment = self.moment
         step = limit * float(plain(self.serving.speculation.tokens_per_step))
         if self.padded:
-            most = limit_of_batch(step, np.maximum(promise.answers - 1.0, 1e-9))
-            score = lognormal_score(most, max(float(plain(moment.decode_seconds)), 1e-12), plain(moment.decode_deviation))
-            found = share_below(score)
+            whole, batch = max(float(plain(moment.decode_seconds)), 1e-12), float(plain(moment.batch))
+            own = padded_step_at(float(plain(moment.pure_seconds)), whole, padded_steps(promise.answers), batch)
+            varied = deviation_beside(float(plain(moment.decode_deviation)), batch) / whole
+            found = share_below(lognormal_score(step, own, own * varied))
         else:
             mean = plain(moment.step_seconds)
             found = share_below(skewed_score(step, mean, varying_part(mean, plain(moment.pure_seconds)), self.step_deviation))

@@ -11,6 +11,9 @@ from llmsizer.core.quantities import Count, Fraction, PerSecond, Seconds
 from llmsizer.sizing.fixed_point import pick
 from llmsizer.sizing.steps import Step
 
+# Seconds that are as good as none, and still something to divide by.
+NO_WAIT = 1e-12
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -18,7 +21,8 @@ class Moment:
 
     ``step_seconds`` is the mean over requests of the mean of their decode steps; deviations are standard
     deviations between requests of like lengths. ``fill_seconds`` of the time to first token pass in further
-    pipeline stages.
+    pipeline stages. Where whole batches or single requests are served in turns, ``wait_seconds`` of it are spent at the
+    door, by a share ``wait_chance`` of the requests.
     """
 
     others: Count
@@ -36,6 +40,9 @@ class Moment:
     decode_deviation: Seconds = 0.0
     e2e_deviation: Seconds = 0.0
     fill_seconds: Seconds = 0.0
+    wait_chance: Fraction = 1.0
+    wait_seconds: Seconds = NO_WAIT
+    wait_deviation: Seconds = 0.0
 
 
 @dataclass(frozen=True, slots=True)

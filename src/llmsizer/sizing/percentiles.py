@@ -8,22 +8,30 @@ from functools import partial
 from typing import Any
 
 from llmsizer.core.explain import named, plain
+from llmsizer.core.numerics import where
 from llmsizer.core.quantities import Count, Seconds
-from llmsizer.formulas.batches import padded_step_at, padded_steps
+from llmsizer.formulas.batches import deviation_beside, padded_step_at, padded_steps
 from llmsizer.formulas.latency import decode_seconds, token_seconds
 from llmsizer.formulas.percentiles import (
     answer_quantile,
     batch_slope,
     crowding_deviation,
     joint_deviation,
+    joint_quantile,
+    normal_score,
     ratio_quantile,
+    remaining_deviation,
+    scored_seconds,
+    share_of_waiting,
     skewed_quantile,
     tokens_beyond,
     varying_part,
+    waited_quantile,
 )
 from llmsizer.formulas.prompts import mean_of_steps
 from llmsizer.schema.deployment import Case
 from llmsizer.sizing.batches import BATCHWISE
+from llmsizer.sizing.fixed_point import anywhere
 from llmsizer.sizing.lengths import answer_at
 from llmsizer.sizing.moment import Moment, Steady
 from llmsizer.sizing.serving import Serving
@@ -42,9 +50,9 @@ def percentiles(case: Case, serving: Serving, steady: Steady, wanted: Collection
     deviation, whole = deviations(case, serving, steady)
     for name, (share, score) in SCORES.items():
         times: dict[str, Callable[[], Seconds]] = {
-            "ttft": partial(_first, serving, steady, score),
+            "ttft": partial(_first, serving, steady, share, score),
             "tpot": partial(_token, case, serving, steady, deviation, share, score),
-            "e2e": partial(_whole, case, steady, whole, share, score),
+            "e2e": partial(_whole, case, serving, steady, whole, share, score),
         }
         for key, time in times.items():
             figure = f"{key}_{name}_seconds"
@@ -53,9 +61,25 @@ def percentiles(case: Case, serving: Serving, steady: Steady, wanted: Collection
     return found
 
 
-def _first(serving: Serving, steady: Steady, score: float) -> Seconds:
+def _first(serving: Serving, steady: Steady, share: float, score: float) -> Seconds:
+    """Where requests are served in turns the wait at the door has a law of its own: many find nothing to wait for."""
     ttft, moment = steady.settled_ttft_seconds, steady.moment
-    return skewed_quantile(ttft, varying_part(ttft, serving.front_end(moment.others)), moment.ttft_deviation, score)
+    outside, in_turns = serving.front_end(moment.others), _in_turns(moment)
+    found = skewed_quantile(ttft, varying_part(ttft, outside), moment.ttft_deviation, score)
+    if not anywhere(in_turns):
+        return found
+    served = varying_part(ttft, moment.wait_seconds)
+    others = remaining_deviation(moment.ttft_deviation, moment.wait_deviation)
+    own = skewed_quantile(served, varying_part(served, outside), others, score)
+    waiting = normal_score(share_of_waiting(share, moment.wait_chance))
+    wait = waited_quantile(moment.wait_seconds, moment.wait_deviation, moment.wait_chance, waiting)
+    waited = joint_quantile(ttft, own, served, wait, moment.wait_seconds)
+    return where(in_turns, waited, found)
+
+
+def _in_turns(moment: Moment) -> Any:
+    """Whether requests wait at the door by a chance that is known."""
+    return plain(moment.wait_chance) < 1.0
 
 
 def _token(case: Case, serving: Serving, steady: Steady, deviation: Seconds, share: float, score: float) -> Seconds:
@@ -63,7 +87,8 @@ def _token(case: Case, serving: Serving, steady: Steady, deviation: Seconds, sha
     moment, tokens = steady.moment, serving.speculation.tokens_per_step
     if case.batching in BATCHWISE:
         found, middle = _padded_step(case, moment, 1 - share), _padded_step(case, moment, 0.5)
-        varied = ratio_quantile(found, middle, moment.decode_deviation, moment.decode_seconds, score)
+        others = deviation_beside(moment.decode_deviation, moment.batch)
+        varied = ratio_quantile(found, middle, others, moment.decode_seconds, score)
         return token_seconds(varied, tokens)
     step = moment.step_seconds
     return token_seconds(skewed_quantile(step, varying_part(step, moment.pure_seconds), deviation, score), tokens)
@@ -89,9 +114,12 @@ def deviations(case: Case, serving: Serving, steady: Steady) -> tuple[Seconds, S
     return joint_deviation(step, crowding), whole
 
 
-def _whole(case: Case, steady: Steady, deviation: Seconds, share: float, score: float) -> Seconds:
+def _whole(case: Case, serving: Serving, steady: Steady, deviation: Seconds, share: float, score: float) -> Seconds:
     e2e, moment = steady.e2e_seconds, steady.moment
     alike = skewed_quantile(e2e, varying_part(e2e, moment.decode_seconds), deviation, score)
+    if anywhere(in_turns := _in_turns(moment)):
+        first, varied = _first(serving, steady, share, score), scored_seconds(moment.decode_deviation, score)
+        alike = where(in_turns, joint_quantile(e2e, first, steady.settled_ttft_seconds, varied, 0.0), alike)
     spread = case.workload.spread
     if spread is None or case.batching in BATCHWISE:
         return alike
