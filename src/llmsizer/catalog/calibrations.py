@@ -140,7 +140,7 @@ class _Place:
         source = Source(f"{title} ({origin})" if origin else title, str(document.get("date", "")), tier)
         error = shown.get("median") if isinstance(shown, Mapping) else None
         return Curve(family=family, format=format_, parameters=parameters, tier=tier, error=error,
-                     peak_of=curve.get("peak_of"), line=curve, provenance=Provenance(source))  # fmt: skip
+                     peak_of=curve.get("peak_of"), line=(curve,), provenance=Provenance(source))  # fmt: skip
 
     def _parameters(self, family: str, curve: Mapping[str, Any]) -> tuple[dict[str, float], bool]:
         """A curve's parameters; those of an architecture's products carried over to the units and peak of a device

@@ -28,7 +28,7 @@ class Curve:
     tier: str
     peak_of: str | None = None
     error: float | None = None
-    line: Mapping[str, Any] = field(default_factory=dict)
+    line: tuple[Mapping[str, Any], ...] = ()
     provenance: Provenance = field(default_factory=Provenance)
 
 

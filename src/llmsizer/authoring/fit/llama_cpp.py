@@ -109,7 +109,7 @@ def answered(
     case = replace(each.case, engine=engine, calibration=calibration)
     steady = steady_state(case, each.memory, StepClock(case))
     answer = Answer(float(plain(steady.ttft_seconds)), float(plain(steady.tpot_seconds)), 1.0)
-    used = {id(curve.line) for curve in calibration.used()}
+    used = {id(line) for curve in calibration.used() for line in curve.line}
     errors = (row_errors if "kind" in each.row else local_row_errors)(each.row, case, answer)
     logs = [math.log(error.estimate / error.measured) for error in errors]
     return logs, [curve for curve in made if id(curve) in used]
