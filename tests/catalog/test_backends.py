@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import llmsizer
-from llmsizer.core.errors import InvalidQuestion, UnknownName
+from llmsizer.core.errors import InvalidQuestion, UnknownName, UnsupportedCombination
 from llmsizer.core.explain import plain
 
 USUAL = {"rtx-3090": "cuda", "strix-halo": "hip", "m3-max": "metal", "arc-b580": "sycl", "epyc-9654@256GiB": "cpu"}
@@ -27,7 +27,7 @@ def test_a_backend_is_typed_after_a_plus(catalog: llmsizer.Catalog):
 
 
 @pytest.mark.parametrize(("typed", "error"), [
-    ("llama.cpp+metal", InvalidQuestion), ("llama.cpp+webgpu", UnknownName), ("sglang+cuda", InvalidQuestion),
+    ("llama.cpp+metal", UnsupportedCombination), ("llama.cpp+webgpu", UnknownName), ("sglang+cuda", InvalidQuestion),
 ])  # fmt: skip
 def test_backends_that_the_device_lacks_are_refused(typed: str, error: type[Exception], catalog: llmsizer.Catalog):
     with pytest.raises(error):

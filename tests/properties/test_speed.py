@@ -28,7 +28,8 @@ def speed(given: dict[str, Any]) -> llmsizer.Estimate:
 def test_end_to_end_and_interval(given: dict[str, Any]):
     told = speed(given).to_dict()
     latency, question = told["latency"], told["question"]
-    assert all(value > 0 for value in latency.values())
+    # Percentiles that hold an endless queue are null.
+    assert all(value > 0 if value is not None else "_p" in name for name, value in latency.items())
     expected = latency["ttft_seconds"] + (question["output_tokens"] - 1) * latency["tpot_seconds"]
     assert latency["e2e_seconds"] == pytest.approx(expected, rel=0.02)
     for name in ("ttft", "tpot"):
